@@ -287,8 +287,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _me(self) -> None:
         if self._is_signed_in():
+            bound = self.hub.bound_to
             account = {"name": "ada", "kind": "user", "scopes": ["read", "write"]}
-            self._json(200, {**account, "namespaces": ["ada", "guild"]})
+            limits = {"bound_to": bound or None, "namespaces": [] if bound else ["ada", "guild"]}
+            self._json(200, {**account, **limits})
 
     def _search(self) -> None:
         rows = [row for name, row in sorted(self.hub.adapters.items()) if self._q(name)]
@@ -307,7 +309,7 @@ class Handler(BaseHTTPRequestHandler):
         full_name = f"{said.pop('owner')}/{said.pop('name')}"
         if full_name in self.hub.adapters:
             self._refuse(409, "name_taken", "This name is taken")
-        elif not full_name.startswith("ada/"):
+        elif not full_name.startswith("ada/") or self.hub.bound_to:
             self._refuse(403, "forbidden", "You are not allowed to do this")
         else:
             self.hub.adapters[full_name] = self.hub.adapter(full_name, **said)
