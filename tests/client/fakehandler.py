@@ -91,14 +91,18 @@ class Handler(BaseHTTPRequestHandler):
     def _show(self, path: list[str]) -> None:
         match (self.command, *path):
             case ("GET", "model-versions", number):
-                urls = [f"{self.hub.url}/media/pictures/{name}" for name in self.hub.pictures]
-                images = [{"type": "image", "url": url} for url in urls]
-                said = {"id": int(number), "baseModel": "SD 1.5", "files": [], "images": images}
-                self._json(200, said)
+                self._json(200, self._civitai(int(number)))
+            case ("POST", "model-versions", "by-id"):
+                self._json(200, [self._civitai(number) for number in json.loads(self.body)])
             case ("GET", name) if name in self.hub.pictures:
                 self._raw(200, {}, self.hub.pictures[name])
             case _:
                 self._refuse(404, "not_found", "Not found")
+
+    def _civitai(self, number: int) -> dict[str, Any]:
+        urls = [f"{self.hub.url}/media/pictures/{name}" for name in self.hub.pictures]
+        images = [{"type": "image", "url": url} for url in urls]
+        return {"id": number, "baseModel": "SD 1.5", "files": [], "images": images}
 
     def _adapter(self, method: str, full_name: str, path: list[str]) -> None:
         match (method, *path):
@@ -229,7 +233,11 @@ class Handler(BaseHTTPRequestHandler):
             if found is not None and found["state"] == "withdrawn":
                 found = None
             rows.append({"reference": text, "version": found})
-        self._json(200, {"results": rows})
+        page: dict[str, Any] = {"results": rows}
+        if self.query.get("adapters"):
+            named = {row["version"]["adapter"] for row in rows if row["version"]}
+            page["adapters"] = [self.hub.adapters[name] for name in sorted(named)]
+        self._json(200, page)
 
     def _find_named(self) -> None:
         """Answer by the names of files, each adapter once with its newest version."""
