@@ -42,7 +42,7 @@ from lorary.client.transfers.folders import (
 )
 
 if TYPE_CHECKING:
-    from lorary.client.find_by_hash import Match
+    from lorary.client.finding.by_hash import Match
     from lorary.client.http.session import Session
     from lorary.client.progress import OnProgress
 
