@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from lorary.client.find_by_hash import (
+from lorary.client.finding.by_hash import (
     AUTOV1_BEGIN,
     AUTOV1_DIGITS,
     AUTOV1_END,

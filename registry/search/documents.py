@@ -103,6 +103,8 @@ def files_of(adapters: Iterable[int], rows: QuerySet[File] | None = None) -> dic
 
 def plain_text(markdown: str) -> str:
     """Return the text of a card without markup, URLs, HTML and YAML, up to ``MAX_CARD``."""
+    # `lorary.client.cards` is for readers: it leaves out code and the texts of pictures, which have
+    # words to search for here, and keeps addresses and lines.
     text = markdown[: 2 * MAX_CARD].replace("\r\n", "\n").lstrip()
     text = _COMMENT.sub(" ", _YAML.sub("", text))
     text = _ADDRESS.sub(" ", _LINK.sub(r"\1", text))

@@ -72,6 +72,17 @@ def version(user: Viewer, number: int) -> Version:
     return found
 
 
+def several(user: Viewer, numbers: Collection[int]) -> list[Version]:
+    """Return the versions with these ids that ``version`` returns, ordered by id; one query."""
+    rows = Version.objects.filter(
+        adapters_for(user).among("adapter"),
+        adapter__withdrawn_reason="",
+        state__in=OUT_STATES,
+        pk__in=numbers,
+    )
+    return list(rows.select_related("adapter__namespace", "revision").order_by("pk"))
+
+
 def published(user: Viewer, numbers: Collection[int]) -> list[Version]:
     """Return the published versions with these ids that the user may see, ordered by id."""
     rows = Version.objects.filter(offered(user).among("adapter"), state=VersionState.PUBLISHED)

@@ -93,6 +93,28 @@ def test_more_references_take_no_more_queries(stranger: Caller) -> None:
     assert counts[0] == counts[1]
 
 
+def test_adapters_are_returned_once_as_their_own_addresses_return_them(
+    stranger: Caller, two: list[Version], ada: User, lora: bytes, released: Callable[..., Version]
+) -> None:
+    released(adapters.create(actor=ada, name="ink", tags=["wash"]), lora)
+    references = ["ada/noir@v1", "ada/noir@v2", "ada/ink", "ada/none"]
+    body = {"references": references}
+    page = stranger.send("post", "references?adapters=true", body).json()
+    assert [row["reference"] for row in page["results"]] == references
+    alone = [stranger.send("get", f"adapters/ada/{name}").json() for name in ("noir", "ink")]
+    assert page["adapters"] == [{key: one[key] for key in page["adapters"][0]} for one in alone]
+    assert {"card", "tags", "licence", "maturity", "summary", "title"} <= page["adapters"][0].keys()
+    assert "adapters" not in stranger.send("post", "references", body).json()
+    assert stranger.send("post", "references?adapter=true", body).status_code == 400
+    counts = []
+    for some in (references[:1], references):
+        with CaptureQueriesContext(connection) as queries:
+            stranger.send("post", "references?adapters=true", {"references": some})
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+    del two
+
+
 def test_too_many_are_refused(stranger: Caller) -> None:
     answer = stranger.send("post", "references", {"references": ["a/b"] * (MAX_REFERENCES + 1)})
     assert answer.status_code == 400

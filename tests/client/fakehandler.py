@@ -91,14 +91,18 @@ class Handler(BaseHTTPRequestHandler):
     def _show(self, path: list[str]) -> None:
         match (self.command, *path):
             case ("GET", "model-versions", number):
-                urls = [f"{self.hub.url}/media/pictures/{name}" for name in self.hub.pictures]
-                images = [{"type": "image", "url": url} for url in urls]
-                said = {"id": int(number), "baseModel": "SD 1.5", "files": [], "images": images}
-                self._json(200, said)
+                self._json(200, self._civitai(int(number)))
+            case ("POST", "model-versions", "by-id"):
+                self._json(200, [self._civitai(number) for number in json.loads(self.body)])
             case ("GET", name) if name in self.hub.pictures:
                 self._raw(200, {}, self.hub.pictures[name])
             case _:
                 self._refuse(404, "not_found", "Not found")
+
+    def _civitai(self, number: int) -> dict[str, Any]:
+        urls = [f"{self.hub.url}/media/pictures/{name}" for name in self.hub.pictures]
+        images = [{"type": "image", "url": url} for url in urls]
+        return {"id": number, "baseModel": "SD 1.5", "files": [], "images": images}
 
     def _adapter(self, method: str, full_name: str, path: list[str]) -> None:
         match (method, *path):
@@ -229,7 +233,11 @@ class Handler(BaseHTTPRequestHandler):
             if found is not None and found["state"] == "withdrawn":
                 found = None
             rows.append({"reference": text, "version": found})
-        self._json(200, {"results": rows})
+        page: dict[str, Any] = {"results": rows}
+        if self.query.get("adapters"):
+            named = {row["version"]["adapter"] for row in rows if row["version"]}
+            page["adapters"] = [self.hub.adapters[name] for name in sorted(named)]
+        self._json(200, page)
 
     def _find_named(self) -> None:
         """Answer by the names of files, each adapter once with its newest version."""
@@ -287,8 +295,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _me(self) -> None:
         if self._is_signed_in():
+            bound = self.hub.bound_to
             account = {"name": "ada", "kind": "user", "scopes": ["read", "write"]}
-            self._json(200, {**account, "namespaces": ["ada", "guild"]})
+            limits = {"bound_to": bound or None, "namespaces": [] if bound else ["ada", "guild"]}
+            self._json(200, {**account, **limits})
 
     def _search(self) -> None:
         rows = [row for name, row in sorted(self.hub.adapters.items()) if self._q(name)]
@@ -307,7 +317,7 @@ class Handler(BaseHTTPRequestHandler):
         full_name = f"{said.pop('owner')}/{said.pop('name')}"
         if full_name in self.hub.adapters:
             self._refuse(409, "name_taken", "This name is taken")
-        elif not full_name.startswith("ada/"):
+        elif not full_name.startswith("ada/") or self.hub.bound_to:
             self._refuse(403, "forbidden", "You are not allowed to do this")
         else:
             self.hub.adapters[full_name] = self.hub.adapter(full_name, **said)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import errors, find_by_hash
-from lorary.client.find_by_hash import is_hash
+from lorary.client import errors
+from lorary.client.finding import by_hash
+from lorary.client.finding.by_hash import is_hash
 from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import sha
 
@@ -232,7 +233,7 @@ def test_a_refusal_that_fewer_hashes_do_not_mend_is_told(hub: Hub, fake: FakeHub
 def test_files_are_hashed_at_the_same_time(
     hub: Hub, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find_by_hash, "processors", lambda: 2)
+    monkeypatch.setattr(by_hash, "processors", lambda: 2)
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other")
     both = threading.Barrier(2, timeout=30)
@@ -247,7 +248,7 @@ def test_files_are_hashed_at_the_same_time(
 def test_results_come_while_other_files_are_read(
     hub: Hub, known: dict[str, str], lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find_by_hash, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(by_hash, "_PATIENCE_S", 0.0)
     slow = tmp_path / "slow.safetensors"
     slow.write_bytes(b"slow")
     may_go_on = threading.Event()

@@ -212,13 +212,51 @@ def test_a_plan_for_a_namespace_of_others_is_refused(
     assert run("import", folder, "--to", "nobody", "--yes").code == 4
 
 
-def test_an_import_with_a_token_for_one_adapter_is_refused(
+def test_a_token_for_one_adapter_publishes_new_versions_of_it(
+    run: Run, fake: FakeHub, tmp_path: Path, home: Path
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    (place / "run-000001.safetensors").write_bytes(adapter(1, ss_session_id="7", ss_epoch="1"))
+    assert run("import", place, "--to", "ada", "--yes").code == 0
+    shutil.rmtree(home)  # another computer knows the first epoch from the hub
+    fake.bound_to = "ada/run"
+    (place / "run-000002.safetensors").write_bytes(adapter(2, ss_session_id="7", ss_epoch="2"))
+    (place / "run.safetensors").write_bytes(adapter(3, ss_session_id="7", ss_epoch="3"))
+    assert run("import", place, "--to", "Ada", "--dry-run").code == 0
+    ran = run("import", place, "--to", "ada", "--yes", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert [(row["adapter"], row["version"]) for row in ran.documents] == [
+        ("ada/run", "v2"), ("ada/run", "v3"),
+    ]  # fmt: skip
+    assert run("import", place, "--to", "ada", "--yes").code == 0
+
+
+def test_a_token_for_one_adapter_publishes_the_first_versions_of_it(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    (tmp_path / "noir.safetensors").write_bytes(adapter(1))
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", versions=[])
+    fake.bound_to = "ada/noir"
+    assert run("import", tmp_path, "--to", "ada", "--yes").code == 0
+    assert published(fake) == {"ada/noir": [["noir.safetensors"]]}
+
+
+def test_adapters_that_a_token_for_one_adapter_does_not_cover_are_named(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:
-    me = {"name": "ada", "kind": "user", "namespaces": [], "bound_to": "ada/noir"}
-    fake.answers = [("me$", 200, {"Content-Type": "application/json"}, json.dumps(me).encode())]
-    ran = run("import", folder, "--to", "ada", "--yes")
-    assert (ran.code, "This token is for ada/noir alone." in ran.err) == (4, True)
+    fake.publish("ada/noir", {"other.safetensors": b"of a person"})
+    fake.bound_to = "ada/noir"
+    for words in (["--dry-run"], ["--dry-run", "--json"], ["--yes"]):
+        ran = run("import", folder, "--to", "ada", *words)
+        assert (ran.code, "This token is for ada/noir alone." in ran.err) == (4, True)
+        assert "does not cover ada/fog, ada/ink, ada/noir-" in ran.err
+        assert " and 1 more." in ran.err
+    assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
+    assert {*fake.adapters} == {"ada/noir"}
+    fake.seen.clear()
+    ran = run("import", folder, "--to", "guild", "--yes")
+    assert (ran.code, "not allowed to publish to guild" in ran.err) == (4, True)
     assert [seen.path for seen in fake.seen] == ["/api/v1/me"]
 
 

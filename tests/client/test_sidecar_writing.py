@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,10 +140,47 @@ def test_hubs_are_asked_once_for_each_version(fake: FakeHub, project: Folder, ru
     assert run("sync").code == 0
     fake.seen.clear()
     assert {*actions(run("sync", "--json")).values()} == {"here"}
-    assert fake.requests("GET .*/versions/|/media/") == []
-    assert len(fake.requests("GET .*/model-versions/")) == 3
-    assert len(fake.requests("POST .*/references")) == 1
+    asked = [f"{seen.method} {seen.path.removeprefix('/api/v1/')}" for seen in fake.seen]
+    assert asked == [
+        "GET adapters?limit=1", "POST references?adapters=true", "POST model-versions/by-id",
+    ]  # fmt: skip
     assert {"ash.json", "ash-fp16.json"} <= {*project.files}
+
+
+def test_many_versions_take_few_requests(fake: FakeHub, project: Folder, run: Run) -> None:
+    names = [f"studio/ash-{number}" for number in range(120)]
+    for name in names:
+        fake.publish(name, {f"{name[7:]}.safetensors": name.encode()})
+    project.want(dict.fromkeys(names, "*"))
+    with_sidecars(project)
+    assert run("sync").code == 0
+    fake.adapters[names[7]]["summary"] = "Rain"
+    fake.seen.clear()
+    done = actions(run("sync", "--json"))
+    assert {path for path, action in done.items() if action == "replace"} == {"ash-7.json"}
+    assert b"Rain" in project.files["ash-7.json"]
+    # Whether it answers, 50 versions each with their adapters, 100 each in Civitai's shape.
+    assert len(fake.seen) == 1 + 3 + 2
+
+
+@pytest.mark.parametrize("missing", ["references", "by-id", "references|by-id", "adapters"])
+def test_a_hub_of_an_earlier_release_is_asked_for_each_version(
+    fake: FakeHub, project: Folder, run: Run, missing: str
+) -> None:
+    assert run("sync").code == 0
+    newest = dict(project.files)
+    for name in ("noir.json", "ink.json"):
+        (project.path / name).unlink()
+    if missing == "adapters":
+        rows = [{"reference": f"{name}@{fake.versions[name][0]['revision']}",
+                 "version": fake.versions[name][0]} for name in (NOIR, INK)]  # fmt: skip
+        page = json.dumps({"results": rows}).encode()
+        fake.answers += [("references", 200, {"Content-Type": "application/json"}, page)]
+    else:
+        fake.answers += [(missing, 405, {}, b"")] * 10
+    done = run("sync", "--json")
+    assert (done.code, actions(done)["noir.json"]) == (0, "add"), done.err
+    assert project.files == newest
 
 
 def test_a_plan_does_not_download_pictures(fake: FakeHub, project: Folder, run: Run) -> None:

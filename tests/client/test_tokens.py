@@ -13,9 +13,12 @@ from lorary.client.errors import TokenExpired, Unauthenticated
 from registry.adapters import services as adapters
 from registry.models import AccessToken
 from registry.tokens import services as tokens
+from tests import catalogue
+from tests.client.tiny import adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from registry.models import User
     from tests.client.conftest import Ran
@@ -113,3 +116,20 @@ def test_an_expired_token_is_told_as_such(secret: str, run: Run) -> None:
 def test_list_may_be_written(secret: str, run: Run) -> None:
     assert run("tokens", "list", "--json").documents == run("tokens", "--json").documents
     assert run("tokens", "list").code == 0
+
+
+def test_an_import_with_a_token_for_one_adapter_takes_later_epochs_alone(
+    secret: str, run: Run, ada: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = adapter(1, ss_session_id="7")
+    catalogue.release(adapters.create(actor=ada, name="run"), first)
+    (tmp_path / "run-000001.safetensors").write_bytes(first)
+    _token, bound = tokens.issue(actor=ada, name="build", bound_to="ada/run", days=0)
+    monkeypatch.setenv("LORARY_TOKEN", bound)
+    (tmp_path / "run-000002.safetensors").write_bytes(adapter(2, ss_session_id="7"))
+    later = run("import", tmp_path, "--to", "ada", "--json")
+    planned = [row["adapter"] for row in later.documents if row["state"] == "planned"]
+    assert (later.code, planned) == (0, ["ada/run"]), later.err
+    (tmp_path / "ink.safetensors").write_bytes(adapter(3))
+    refused = run("import", tmp_path, "--to", "ada", "--json")
+    assert (refused.code, "does not cover ada/ink." in refused.err) == (4, True)

@@ -213,6 +213,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "GET api/v1/model-versions/<str:number_text>": _with(number_text="version_id"),
     "GET api/v1/model-versions/by-hash/<str:value>": _with(value="sha256"),
     "GET api/download/models/<str:number_text>": _with(number_text="version_id"),
+    "POST api/v1/model-versions/by-id": _json(lambda at: [at["version_id"]]),
     "POST api/v1/model-versions/by-hash": _json(lambda at: [at["sha256"]]),
     "POST api/v1/model-versions/by-hash/ids": _json(lambda at: [at["sha256"]]),
     "GET help/<str:name>": lambda _: Asked(params={"name": "findings"}),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 HASHES = "/api/v1/model-versions/by-hash"
+IDS = "/api/v1/model-versions/by-id"
 
 
 def post(client: Client, place: str, data: Any) -> Any:
@@ -166,6 +167,42 @@ def test_lists_of_digests_drop_what_is_not_here(
     many = [f"{n:064x}" for n in range(9_999)]
     told = post(stranger, f"{HASHES}/ids", [*many, digests[0]]).json()
     assert [one["modelVersionId"] for one in told] == [first.pk]
+
+
+def test_versions_by_id_are_told_as_alone(
+    stranger: Client,
+    ada: User,
+    first: Version,
+    noir: Adapter,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    def release(number: int, notes: str) -> Version:
+        data = kohya(DENOISERS["sd1", "diffusers"], metadata={"n": str(number)})
+        return catalogue.release(noir, data, Details(notes=notes))
+
+    noted, long, withdrawn, hidden = (
+        release(1, "# New\n\n" + "word " * 100), release(2, "word " * 500), release(3, ""),
+        catalogue.release(adapters.create(actor=ada, name="own", visibility="private"),
+                          kohya(DENOISERS["sdxl", "diffusers"])),
+    )  # fmt: skip
+    versions.yank(actor=ada, version=first, reason="too strong")
+    catalogue.put(Version.objects.filter(pk=withdrawn.pk), "withdrawn")
+    asked = [one.pk for one in (noted, long, withdrawn, hidden, first, noted)]
+    with django_assert_num_queries(5):
+        told = post(stranger, IDS, [*asked, 7777]).json()
+    assert told == [
+        stranger.get(f"/api/v1/model-versions/{one.pk}").json() for one in (first, noted)
+    ]
+    assert post(stranger, IDS, [7777]).json() == []
+
+
+def test_bodies_that_are_no_ids_are_refused(stranger: Client, subtests: pytest.Subtests) -> None:
+    bodies = ["", "{}", "[]", "5", '["1"]', "[true]", "[0]", "[-1]", "[1.0]", f"[{2**31}]"]
+    for body in [*bodies, json.dumps([1] * 101)]:
+        with subtests.test(body=body):
+            answer = stranger.post(IDS, body, content_type="application/json")
+            assert answer.status_code == 400
+    assert stranger.get(IDS).status_code == 405
 
 
 BODIES = [

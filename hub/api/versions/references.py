@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input
+from hub.api.adapters.views import AdapterOut
+from hub.api.base import Endpoint, Input, Query, serialized
 from hub.api.versions.serializers import VersionOut
+from previews.covers.selectors import covers_of
 from previews.lineages.selectors import measured_by_version
 from previews.renders.selectors import previews_by_version
 from registry.versions import selectors
@@ -34,11 +37,25 @@ class ReferencesIn(Input):
     )
 
 
+class ReferencesQuery(Query):
+    """What is returned besides the versions."""
+
+    adapters = serializers.BooleanField(
+        default=False, help_text="Also return the adapters of the versions, each once."
+    )
+
+
 class ReferenceOut(serializers.Serializer[Any]):
     """A reference and its version."""
 
     reference = serializers.CharField(help_text="As requested.")
     version = VersionOut(allow_null=True)
+
+
+class AdapterCardOut(AdapterOut):
+    """An adapter with its card."""
+
+    card = serializers.CharField()
 
 
 class References(Endpoint):
@@ -51,8 +68,17 @@ class References(Endpoint):
     @extend_schema(
         operation_id="references_find",
         tags=["versions"],
+        parameters=[ReferencesQuery],
         request=ReferencesIn,
-        responses=inline_serializer("ReferencesPage", {"results": ReferenceOut(many=True)}),
+        responses=inline_serializer(
+            "ReferencesPage",
+            {
+                "results": ReferenceOut(many=True),
+                "adapters": AdapterCardOut(
+                    many=True, required=False, help_text="With `adapters=true` alone."
+                ),
+            },
+        ),
         examples=[EXAMPLE],
     )
     def post(self, _request: Request) -> Response:
@@ -61,6 +87,7 @@ class References(Endpoint):
         `version` is null if it does not exist, if you may not see it, or if it was withdrawn,
         blocked or renamed: request it alone to learn why.
         """
+        has_adapters = self.query(ReferencesQuery)["adapters"]
         references = self.body(ReferencesIn)["references"]
         found = selectors.many(self.viewer, references)
         versions = list(found.values())
@@ -71,4 +98,10 @@ class References(Endpoint):
             "measured": measured_by_version(versions),
         }
         rows = [{"reference": one, "version": found.get(one)} for one in references]
-        return Response({"results": ReferenceOut(rows, many=True, context=context).data})
+        page: dict[str, Any] = {"results": serialized(ReferenceOut, rows, context)}
+        if has_adapters:
+            adapters = list({one.adapter_id: one.adapter for one in versions}.values())
+            prefetch_related_objects(adapters, "tags", "latest_version")
+            context["covers"] = covers_of(adapters)
+            page["adapters"] = serialized(AdapterCardOut, adapters, context)
+        return Response(page)

@@ -237,15 +237,20 @@ def _version(
     }
 
 
-def versions(rows: Sequence[Version], origin: str) -> list[dict[str, Any]]:
+def versions(
+    rows: Sequence[Version], origin: str, *, has_notes: bool = False
+) -> list[dict[str, Any]]:
     """Return versions with their models, in five queries.
 
-    A single version has its full notes, several have only the beginning.
+    Args:
+        has_notes: Whether several versions have their full notes, as a single one has, instead of
+            only the beginning.
     """
     bundle = VersionBundle.of(rows, origin)
     found = [full_version(row, bundle) for row in rows]
-    if len(rows) == 1 and rows[0].notes:
-        found[0]["description"] = _notes(rows[0].notes)
+    if has_notes or len(rows) == 1:
+        for row, document in zip(rows, found, strict=True):
+            document["description"] = _notes(row.notes) if row.notes else ""
     return found
 
 

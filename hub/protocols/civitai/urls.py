@@ -11,6 +11,7 @@ NUMBER = "<str:number_text>"
 urlpatterns: list[URLPattern] = [
     path("api/v1/models", models.models, name="civitai-models"),
     path(f"api/v1/models/{NUMBER}", models.model, name="civitai-model"),
+    path("api/v1/model-versions/by-id", versions.by_ids, name="civitai-versions"),
     path("api/v1/model-versions/by-hash", versions.by_hashes, name="civitai-hashes"),
     path("api/v1/model-versions/by-hash/ids", versions.ids_by_hashes, name="civitai-hash-ids"),
     path("api/v1/model-versions/by-hash/<str:value>", versions.by_hash, name="civitai-hash"),

@@ -36,6 +36,7 @@ _MORE: dict[str, tuple[str, Any]] = {
         "POST",
         {"paths": ["noir.safetensors", "README.md", "sub"], "expand": True},
     ),
+    "api/v1/model-versions/by-id": ("POST", [1, 2, 3]),
     "api/v1/model-versions/by-hash": ("POST", [SHA, SHA, SHA]),
     "api/v1/model-versions/by-hash/ids": ("POST", [SHA, SHA]),
 }

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from lorary.client.config import InsecureTransport
     from lorary.client.curation import Alias, Move
     from lorary.client.errors import LoraryError
-    from lorary.client.find_by_hash import Found, Match
-    from lorary.client.find_by_sketch import Relative
+    from lorary.client.finding.by_hash import Found, Match
+    from lorary.client.finding.by_sketch import Relative
     from lorary.client.hub import Hub
     from lorary.client.models import (
         Account,
@@ -97,8 +97,8 @@ _NAMES = {
     "lorary.client.config": ["InsecureTransport"],
     "lorary.client.curation": ["Alias", "Move"],
     "lorary.client.errors": ["LoraryError"],
-    "lorary.client.find_by_hash": ["Found", "Match"],
-    "lorary.client.find_by_sketch": ["Relative"],
+    "lorary.client.finding.by_hash": ["Found", "Match"],
+    "lorary.client.finding.by_sketch": ["Relative"],
     "lorary.client.hub": ["Hub"],
     "lorary.client.models": [
         "Account",

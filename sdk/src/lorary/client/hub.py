@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import find_by_hash, samples, tryouts
+from lorary.client import samples, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of, token_of_named
 from lorary.client.curation import Curating
 from lorary.client.errors import LoraryError
-from lorary.client.find_by_sketch import Relative, find_relatives
+from lorary.client.finding import by_hash
+from lorary.client.finding.by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
@@ -34,7 +35,7 @@ from lorary.client.transfers.reading import Reading
 from lorary.limits import JOBS
 
 if TYPE_CHECKING:
-    from lorary.client.find_by_hash import Found, Match
+    from lorary.client.finding.by_hash import Found, Match
     from lorary.client.transfers.pack_pulling import FoundPack, PulledPack
     from lorary.client.transfers.pulling import Found as FoundVersion
     from lorary.client.transfers.pulling import Pulled
@@ -204,10 +205,10 @@ class Hub(Curating, Packing, Reading, Resolving):
         Raises:
             FileMissing: the file cannot be read.
         """
-        asked = find_by_hash.wanted(what)
+        asked = by_hash.wanted(what)
         if isinstance(asked, str):
-            return find_by_hash.find(self._session, (asked,))
-        return find_by_hash.find(self._session, find_by_hash.hashes_of(asked, on_progress))
+            return by_hash.find(self._session, (asked,))
+        return by_hash.find(self._session, by_hash.hashes_of(asked, on_progress))
 
     def find_all(
         self, wanted: Sequence[StrPath], *, on_progress: OnProgress = silent
@@ -221,8 +222,8 @@ class Hub(Curating, Packing, Reading, Resolving):
                 with its ``error`` and does not stop the others.
             on_progress: Called for every block, from several threads.
         """
-        asked = [find_by_hash.wanted(one) for one in wanted]
-        return find_by_hash.find_all(self._session, asked, on_progress)
+        asked = [by_hash.wanted(one) for one in wanted]
+        return by_hash.find_all(self._session, asked, on_progress)
 
     def relatives(self, sketch: Mapping[str, object]) -> tuple[Relative, ...]:
         """Return the versions whose weights are copies of a file's, or resemble them.
@@ -284,7 +285,7 @@ class Hub(Curating, Packing, Reading, Resolving):
         place = pulling.Destination(
             absolute(to), may_replace=force, has_companions=all_files, form=form
         )
-        exact, made = find_by_hash.meant_by(self._session, reference)
+        exact, made = by_hash.meant_by(self._session, reference)
         return pulling.pull(
             self._session,
             self._cache,
@@ -378,13 +379,13 @@ class Hub(Curating, Packing, Reading, Resolving):
         known: dict[Reference, Version] = {}
 
         def expect(references: Sequence[str]) -> None:
-            named = filter(None, map(find_by_hash.named, references))
+            named = filter(None, map(by_hash.named, references))
             known.update(pulling.read_versions(session, list(named)))
 
         def find(reference: str) -> FoundVersion | FoundPack:
             if reference.startswith(PREFIX):
                 return pack_pulling.find(session, cache, parse(reference), wanted)
-            exact, made = find_by_hash.meant_by(session, reference)
+            exact, made = by_hash.meant_by(session, reference)
             here, at_hand = place.for_made(made), known.get(exact)
             return pulling.find(session, cache, exact, here, on_progress, known=at_hand)
 

@@ -49,6 +49,11 @@ class Account:
         known = None if record.data.get("namespaces") is None else record.texts("namespaces")
         return record.into(cls, scopes=scopes, namespaces=known)
 
+    @property
+    def bound_adapter(self) -> str:
+        """The adapter that the token is limited to, ``owner/name``; empty if it is not."""
+        return self.bound_to if "/" in self.bound_to else ""
+
     def may_publish_to(self, namespace: str) -> bool | None:
         """Return whether it may publish for a user or an organisation; None if not known."""
         if self.namespaces is None:

@@ -32,7 +32,7 @@ import lorary
 from lorary.anatomy import Finding, inspect_file
 from lorary.client import packs
 from lorary.client.errors import LoraryError, NotFound
-from lorary.client.find_by_hash import is_hash
+from lorary.client.finding.by_hash import is_hash
 from lorary.client.hub import Hub
 from lorary.client.models import Adapter, Version
 from lorary.client.progress import Progress

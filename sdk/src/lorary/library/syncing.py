@@ -39,6 +39,7 @@ from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.project import LOCK, Project
 from lorary.library.sidecars.formats import PREVIEWS
+from lorary.library.sidecars.requests import AT_ONCE
 from lorary.library.sidecars.writing import Known, Writer, answers
 from lorary.limits import JOBS
 
@@ -393,22 +394,27 @@ class Sync:
         self, names: Sequence[str], on_progress: OnProgress
     ) -> Iterator[tuple[str, Known | LoraryError]]:
         """Yield what hubs know about weights; each is asked once for all files of a version."""
-        hubs: dict[str, list[str]] = {}
-        versions: dict[tuple[str, str, str], list[str]] = {}
+        hubs: dict[str, dict[tuple[str, str], list[str]]] = {}
         for name in names:
             entry = self._folder.entries[name]
-            hubs.setdefault(entry.hub, []).append(name)
-            versions.setdefault((entry.hub, entry.adapter, entry.revision), []).append(name)
-        for hub, weights in hubs.items():
-            self._writer.expect(self._hubs.session(hub), weights)
-        jobs, abort, groups = self._options.jobs, self._hubs.abort, list(versions.values())
-        results = each(groups, self._ask, on_progress=silent, jobs=jobs, abort=abort)
-        for done, (weights, found) in enumerate(results, 1):
-            on_progress(Progress("check", "sidecars", done, len(groups)))
-            if isinstance(found, LoraryError):
-                yield from ((name, found) for name in weights)
-            else:
-                yield from zip(weights, found, strict=True)
+            versions = hubs.setdefault(entry.hub, {})
+            versions.setdefault((entry.adapter, entry.revision), []).append(name)
+        done, total = 0, sum(map(len, hubs.values()))
+        jobs, abort = self._options.jobs, self._hubs.abort
+        for hub, versions in hubs.items():
+            groups = list(versions.values())
+            for first in range(0, len(groups), AT_ONCE):
+                batch = groups[first : first + AT_ONCE]
+                if hub not in self._away:
+                    self._writer.expect(self._hubs.session(hub), [names[0] for names in batch])
+                results = each(batch, self._ask, on_progress=silent, jobs=jobs, abort=abort)
+                for weights, found in results:
+                    done += 1
+                    on_progress(Progress("check", "sidecars", done, total))
+                    if isinstance(found, LoraryError):
+                        yield from ((name, found) for name in weights)
+                    else:
+                        yield from zip(weights, found, strict=True)
 
     def _ask(self, weights: Sequence[str], _report: OnProgress) -> list[Known]:
         hub = self._folder.entries[weights[0]].hub

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from lorary.client.errors import LoraryError
-from lorary.client.find_by_hash import (
+from lorary.client.finding.by_hash import (
     AUTOV2_DIGITS,
     AUTOV3_DIGITS,
     Match,
     digests_of,
     find_hashes,
 )
-from lorary.client.find_by_name import Named, find_named
+from lorary.client.finding.by_name import Named, find_named
 from lorary.client.transfers.cached_files import cached_versions
 from lorary.pictures.claims.facts import file_stem
 

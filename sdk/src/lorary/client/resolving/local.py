@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import LoraryError
-from lorary.client.find_by_hash import Digests, digests_of
+from lorary.client.finding.by_hash import Digests, digests_of
 from lorary.client.progress import Total
 from lorary.client.transfers.folders import Folder
 from lorary.limits import processors

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lorary.client.errors import LoraryError
-    from lorary.client.find_by_hash import DerivedForm
+    from lorary.client.finding.by_hash import DerivedForm
     from lorary.client.models import File, Version
 
 State = Literal["here", "hub", "missing"]

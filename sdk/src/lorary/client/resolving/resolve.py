@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.metadata import clean
 from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
-from lorary.client.find_by_hash import OF_TENSORS, Match
-from lorary.client.find_by_name import MAX_CHARS, Named
+from lorary.client.finding.by_hash import OF_TENSORS, Match
+from lorary.client.finding.by_name import MAX_CHARS, Named
 from lorary.client.resolving.catalogues import OUT, CachedCatalogue, Catalogue, HubCatalogue
 from lorary.client.resolving.local import COMPUTED, LocalFiles
 from lorary.client.resolving.references import LoraReference, Resolved

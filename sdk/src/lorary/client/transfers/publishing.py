@@ -189,8 +189,8 @@ def require_namespace(account: Account, namespace: str) -> None:
         return
     listed = ", ".join(account.namespaces or ())
     instead = f"You may publish to: {listed}." if listed else "This token may not publish."
-    if "/" in account.bound_to:
-        instead = f"This token is for {account.bound_to} alone."
+    if account.bound_adapter:
+        instead = f"This token is for {account.bound_adapter} alone."
     message = f"You are not allowed to publish to {namespace}, or it does not exist. {instead}"
     raise Forbidden(message, facts={"namespace": namespace})
 

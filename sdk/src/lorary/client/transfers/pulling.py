@@ -20,7 +20,7 @@ from lorary.client.errors import (
     Unreachable,
 )
 from lorary.client.http.json_answers import Record
-from lorary.client.models import File, Version
+from lorary.client.models import Adapter, File, Version
 from lorary.client.names import Reference, check_paths
 from lorary.client.progress import silent
 from lorary.client.transfers.cache import WRITABLE, Cache, not_cached, place
@@ -42,7 +42,7 @@ from lorary.client.transfers.folders import (
 )
 
 if TYPE_CHECKING:
-    from lorary.client.find_by_hash import Match
+    from lorary.client.finding.by_hash import Match
     from lorary.client.http.session import Session
     from lorary.client.progress import OnProgress
 
@@ -108,23 +108,43 @@ def read_versions(session: Session, references: Sequence[Reference]) -> dict[Ref
     The others must be requested alone, which also says why one cannot be had: a hub of an earlier
     release answers none. Nothing is tried again.
     """
+    return _read_several(session, references, "references")[0]
+
+
+def read_with_adapters(
+    session: Session, references: Sequence[Reference]
+) -> tuple[dict[Reference, Version], dict[str, Adapter]]:
+    """Request versions as `read_versions` does, and their adapters in the same requests.
+
+    Returns:
+        The versions, and name → adapter; a hub of an earlier release returns no adapters.
+    """
+    return _read_several(session, references, "references?adapters=true")
+
+
+def _read_several(
+    session: Session, references: Sequence[Reference], path: str
+) -> tuple[dict[Reference, Version], dict[str, Adapter]]:
     found: dict[Reference, Version] = {}
+    adapters: dict[str, Adapter] = {}
     wanted = list(dict.fromkeys(references))
     if len(wanted) == 1:
-        return found
+        return found, adapters
     for first in range(0, len(wanted), _AT_ONCE):
         by_text = {str(one): one for one in wanted[first : first + _AT_ONCE]}
         try:
-            answer = session.json_once("POST", "references", {"references": list(by_text)})
-            rows = [Record(row, "result") for row in Record(answer, "list").items("results")]
+            data = {"references": list(by_text)}
+            answer = Record(session.json_once("POST", path, data), "list")
+            rows = [Record(row, "result") for row in answer.items("results")]
             found |= {
                 by_text[row.text("reference")]: Version.read(row.data["version"])
                 for row in rows
                 if row.data.get("version") and row.text("reference") in by_text
             }
+            adapters |= {one.full_name: one for one in map(Adapter.read, answer.items("adapters"))}
         except LoraryError:
             break
-    return found
+    return found, adapters
 
 
 @dataclass(frozen=True)

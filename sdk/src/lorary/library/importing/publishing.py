@@ -55,6 +55,7 @@ _PAUSES_S = (30.0, 120.0, 600.0)
 _FIELDS = ("title", "card", "tags", "kind", "licence", "rating")
 _VERSION_FIELDS = ("trigger_words", "strength", "lineage", "family")
 _MOST_NOTES = 20_000
+_MOST_NAMES = 5  # of adapters in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,31 @@ class Importer:
     def know(self, name: str, adapter: Adapter | None) -> None:
         """Take what the hub said about an adapter; None if it does not exist."""
         self._adapters[name] = adapter
+
+    def require_covered(self, planned: Plan) -> None:
+        """Check that the token covers each adapter of a plan; nothing is sent or created.
+
+        Raises:
+            Forbidden: it is for one adapter, and the plan has others.
+        """
+        bound = self._account.bound_adapter
+        if not bound:
+            return
+        names: list[str] = []
+        for adapter in planned.adapters:
+            name = self._name(adapter)
+            if name.casefold() != bound.casefold():
+                names.append(name)
+            elif not adapter.is_known and self._is_taken(adapter):
+                names.append(self._name(adapter.renamed()))
+        if names:
+            more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+            message = (
+                f"This token is for {bound} alone. It does not cover "
+                f"{', '.join(names[:_MOST_NAMES])}{more}. Nothing was sent. If the files are "
+                f"versions of {bound}, publish them with `lorary push DIR --to {bound}`."
+            )
+            raise Forbidden(message, facts={"adapters": names, "bound_to": bound})
 
     def run(
         self, planned: Plan, *, jobs: int = JOBS, on_progress: OnProgress = silent
@@ -189,20 +215,24 @@ class Importer:
         entries = (self._journal.version_of(_digests(one)) for one in adapter.versions)
         if entry := next((one for one in entries if one is not None), None):
             return replace(adapter, name=entry.adapter)
+        return self._renamed(adapter) if self._is_taken(adapter) else adapter
+
+    def _is_taken(self, adapter: PlannedAdapter) -> bool:
+        """Return whether another adapter on the hub has the name."""
         name = Reference(self._target.namespace, adapter.name)
         try:
             found = Adapter.read(self._session.json("GET", name.api_path))
         except Gone:  # its name is not free either: the hub refuses it later
-            return adapter
+            return False
         except NotFound:
             self._adapters[adapter.name] = None
-            return adapter
+            return False
         # Without a version or a draft, it was probably created by an import that was killed.
         has_versions = bool(found.latest_version or found.data.get("versions"))
         if has_versions and not adapter.name.endswith(adapter.mark):
-            return self._renamed(adapter)
+            return True
         self._adapters[adapter.name] = found
-        return adapter
+        return False
 
     def _renamed(self, adapter: PlannedAdapter) -> PlannedAdapter:
         other = adapter.renamed()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lorary.anatomy import Inspection, inspect_file
 from lorary.client.errors import Corrupt, reading_file
-from lorary.client.find_by_hash import digests_of
+from lorary.client.finding.by_hash import digests_of
 from lorary.client.progress import OnProgress
 from lorary.library.index.walking import key_of
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorary.client.find_by_hash import AUTOV2_DIGITS, AUTOV3_DIGITS
+from lorary.client.finding.by_hash import AUTOV2_DIGITS, AUTOV3_DIGITS
 from lorary.library.index.database import BELOW, Index, below
 from lorary.library.index.walking import companions_from
 from lorary.library.sidecars.beside import Companions

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import LoraryError
-from lorary.client.find_by_hash import MAX_HASHES, HashFinder, Match, joined
+from lorary.client.finding.by_hash import MAX_HASHES, HashFinder, Match, joined
 from lorary.client.progress import OnProgress, Progress, Total, silent
 from lorary.client.transfers.parallel import each
 from lorary.library.index.contents import Content, read_content

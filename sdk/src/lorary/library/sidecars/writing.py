@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from lorary.client import tryouts
 from lorary.client.errors import LoraryError, NotFound, Unreachable
-from lorary.client.http.json_answers import Record
 from lorary.client.http.retries import Again
 from lorary.client.http.session import Request
-from lorary.client.models import Adapter, Version
 from lorary.client.names import Reference
-from lorary.client.transfers.pulling import read_version, read_versions
 from lorary.library.sidecars.formats import (
     ENDINGS,
     PREVIEWS,
@@ -30,6 +27,7 @@ from lorary.library.sidecars.formats import (
     preview_ending,
     sidecar,
 )
+from lorary.library.sidecars.requests import Requested, read_facts, request_several
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -95,14 +93,6 @@ def _reference(weights: Entry) -> Reference:
     return Reference(name.owner, name.name, weights.revision)
 
 
-def _facts(session: Session, reference: Reference, version: Version | None) -> Facts:
-    version = version or read_version(session, reference)
-    adapter = Adapter.read(session.json("GET", replace(reference, rev="").api_path))
-    number = Record(version.data, "version").whole("id")
-    answer = Record(session.json("GET", f"model-versions/{number}"), "version")
-    return Facts(adapter, version, answer.data)
-
-
 def _picture(session: Session, url: str) -> bytes:
     try:
         return tryouts.media(session, url) if url else b""
@@ -137,7 +127,7 @@ class Writer:
         self._folder = folder
         self._tools = tools
         self._may_replace = may_replace
-        self._versions: dict[tuple[str, Reference], Version] = {}
+        self._requested = Requested()
 
     def names(self, weights: str) -> set[str]:
         """Return the names that sidecars of weights may have."""
@@ -173,10 +163,14 @@ class Writer:
         return Sidecar(name, "here" if is_same else "replace")
 
     def expect(self, session: Session, weights: Iterable[str]) -> None:
-        """Request the versions of weights of a hub at once, as far as that is possible."""
+        """Request the facts of weights of a hub at once, for the next calls of ``ask``.
+
+        Args:
+            session: The hub.
+            weights: A file of each of at most `requests.AT_ONCE` versions.
+        """
         references = [_reference(self._folder.entries[name]) for name in weights]
-        found = read_versions(session, references)
-        self._versions |= {(session.endpoint, one): version for one, version in found.items()}
+        self._requested = request_several(session, references)
 
     def ask(
         self, session: Session, weights: Sequence[str], *, is_plan: bool = False
@@ -192,7 +186,7 @@ class Writer:
             LoraryError: an error response, or no response.
         """
         reference = _reference(self._folder.entries[weights[0]])
-        facts = _facts(session, reference, self._versions.get((session.endpoint, reference)))
+        facts = read_facts(session, reference, self._requested)
         url = _address(facts)
         staying = [
             bool(url) and any(self._stays(one, url) for one in self._pictures(name))

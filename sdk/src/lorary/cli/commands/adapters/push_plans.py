@@ -20,7 +20,7 @@ from lorary.cli.output.push_report import Questions, RunReport, checks_document,
 from lorary.cli.output.text import emit, note
 from lorary.client.config import home_of
 from lorary.client.errors import SettingInvalid
-from lorary.client.find_by_hash import find_hashes
+from lorary.client.finding.by_hash import find_hashes
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
@@ -32,7 +32,7 @@ from lorary.library.sidecars.reading import Value
 if TYPE_CHECKING:
     from lorary.anatomy import Inspection
     from lorary.client import Details
-    from lorary.client.find_by_hash import Match
+    from lorary.client.finding.by_hash import Match
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
 

@@ -17,8 +17,9 @@ from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.input_files import find as files_of
 from lorary.cli.output.progress import Counting, counting, meter
 from lorary.cli.output.text import emit, note, plain, show
-from lorary.client import Found, LoraryError, Match, Relative, find_by_hash
+from lorary.client import Found, LoraryError, Match, Relative
 from lorary.client.errors import Invalid, NotFound
+from lorary.client.finding import by_hash
 from lorary.client.progress import OnProgress, silent
 from lorary.safetensors import HeaderError
 
@@ -83,7 +84,7 @@ class _Wanted(NamedTuple):
 
 def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
     for word in words:
-        if isinstance(find_by_hash.wanted(word), str):
+        if isinstance(by_hash.wanted(word), str):
             yield _Wanted(word, word, None)
             continue
         here = files_of(word)

@@ -76,13 +76,16 @@ def _import(args: Namespace) -> int:
             will_publish = args.yes and not args.dry_run
             if not (args.json and will_publish):
                 _report(args, plan)
-            if not plan.adapters or account is None or not (will_publish or is_asking):
+            if not plan.adapters or account is None:
+                return 0
+            target = library.ImportTarget(args.to, args.visibility)
+            importer = library.Importer(session, journal, target, account)
+            importer.require_covered(plan)
+            if not (will_publish or is_asking):
                 return 0
             if is_asking and not is_confirmed("Publish this?"):
                 message = "Nothing was sent."
                 raise LoraryError(message, code="not_confirmed")
-            target = library.ImportTarget(args.to, args.visibility)
-            importer = library.Importer(session, journal, target, account)
             with meter(lambda _: _KEPT, is_resumable=True) as draw:
                 results = []
                 for result in importer.run(plan, jobs=args.jobs, on_progress=draw):
@@ -95,7 +98,8 @@ def _import(args: Namespace) -> int:
 def _account(args: Namespace, session: Session) -> Account | None:
     """Return the account, which must be allowed to publish, before any file is read.
 
-    A plan needs no account: without a token, and offline, the namespace is not checked.
+    A plan needs no account: without a token, and offline, the namespace is not checked. A token for
+    one adapter of the namespace is compared with the plan.
     """
     from lorary.client.transfers import publishing  # noqa: PLC0415 - --help does not need it
 
@@ -107,7 +111,8 @@ def _account(args: Namespace, session: Session) -> Account | None:
             raise
         note(f"lorary: whether you may publish to {args.to} was not checked: sign in first")
         return None
-    publishing.require_namespace(account, args.to)
+    if account.bound_adapter.partition("/")[0].casefold() != args.to.casefold():
+        publishing.require_namespace(account, args.to)
     return account
 
 
