@@ -230,6 +230,7 @@ class Config:
     writes_per_minute: int
     tryouts_open: int
     tryouts_per_day: int
+    samples_per_day: int
     tryout_days: int
     try_strangers: int
     min_body_rate: int
@@ -307,6 +308,7 @@ def load(env: Env, root: Path) -> Config:
         writes_per_minute=env.integer("WRITES_PER_MINUTE", 3000),
         tryouts_open=env.integer("TRYOUTS_OPEN", 3),
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
+        samples_per_day=env.integer("SAMPLES_PER_DAY", 2000),
         tryout_days=env.integer("TRYOUT_DAYS", 7),
         try_strangers=env.integer("TRY_STRANGERS", 20),
         min_body_rate=env.size("MIN_BODY_RATE", "1KiB"),

@@ -241,6 +241,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "INSPECTIONS": ("E052", _within("inspections", 1, 1000)),
     "WRITES_PER_MINUTE": ("E053", _within("writes_per_minute", 0, 1_000_000)),
     "TRYOUTS_OPEN": ("E026", _within("tryouts_open", 1, 100)),
+    "SAMPLES_PER_DAY": ("E083", _within("samples_per_day", 1, 1_000_000)),
     "TRYOUTS_PER_DAY": ("E027", _within("tryouts_per_day", 1, 100_000)),
     "TRYOUT_DAYS": ("E028", _within("tryout_days", 1, 365)),
     "TRY_STRANGERS": ("E056", _within("try_strangers", 0, 10_000)),

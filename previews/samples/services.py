@@ -53,8 +53,8 @@ from registry.uploads.services import CHECKS_QUEUE
 READ_TASK = "read_sample"
 
 MAX_CAPTION, MAX_NAME = 280, 120
-#: Maximum number of samples of a version, and of additions per user and day.
-MAX_OF_VERSION, MAX_OF_DAY = 50, 200
+#: Maximum number of samples of a version.
+MAX_OF_VERSION = 50
 #: Days after which refused samples are deleted.
 REFUSED_DAYS = 7
 #: Seconds after which a temporary folder is no longer in use.
@@ -120,10 +120,10 @@ def _require_room(user: User, version: Version) -> None:
     if version.samples.exclude(state=SampleState.REFUSED).count() >= MAX_OF_VERSION:
         sentence = _("A version can have at most %(limit)d samples. Remove one first.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_VERSION}, limit=MAX_OF_VERSION)
-    day = timezone.now() - timedelta(days=1)
-    if Event.objects.filter(actor=user, verb=ADDED, created_at__gt=day).count() >= MAX_OF_DAY:
+    day, limit = timezone.now() - timedelta(days=1), settings.LORARY.samples_per_day
+    if Event.objects.filter(actor=user, verb=ADDED, created_at__gt=day).count() >= limit:
         sentence = _("You have added %(limit)d samples today. Try again tomorrow.")
-        raise QuotaExceeded(sentence % {"limit": MAX_OF_DAY}, limit=MAX_OF_DAY)
+        raise QuotaExceeded(sentence % {"limit": limit}, limit=limit)
 
 
 def _require_bytes(version: Version, written: Written) -> None:

@@ -38,6 +38,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E051", {"stranger_header_bytes": 1}),
     ("E052", {"inspections": 0}),
     ("E053", {"writes_per_minute": -1}),
+    ("E083", {"samples_per_day": 0}),
     ("E082", {"anonymous_per_minute": -1}),
     ("E064", {"derived_total_bytes": -1}),
     ("E021", {"upload_days": 0}),

@@ -41,6 +41,8 @@ from tests.builders.adapters import DENOISERS, kohya
 from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from registry.models import Adapter, User, Version
 
 pytestmark = pytest.mark.django_db
@@ -253,7 +255,10 @@ def test_a_withdrawn_version_takes_none(version: Version, ada: User) -> None:
 
 
 def test_a_version_and_a_day_have_limits(
-    version: Version, ada: User, monkeypatch: pytest.MonkeyPatch
+    version: Version,
+    ada: User,
+    monkeypatch: pytest.MonkeyPatch,
+    own_settings: Callable[..., None],
 ) -> None:
     monkeypatch.setattr(samples, "MAX_OF_VERSION", 2)
     Sample.objects.create(version=version, author=ada, state=SampleState.REFUSED, reason="x")
@@ -262,7 +267,7 @@ def test_a_version_and_a_day_have_limits(
     with pytest.raises(QuotaExceeded, match="at most 2"):
         bring(ada, version)
     monkeypatch.setattr(samples, "MAX_OF_VERSION", 50)
-    monkeypatch.setattr(samples, "MAX_OF_DAY", 2)
+    own_settings(samples_per_day=2)
     for sample in version.samples.all():
         samples.remove(actor=ada, sample=sample)
     with pytest.raises(QuotaExceeded, match="today"):
