@@ -131,6 +131,32 @@ def test_the_report_says_each_value_with_its_source_and_sends_nothing(
     assert run("import", folder, "--to", "ada").code == 2  # nobody to ask
 
 
+@pytest.mark.parametrize(
+    ("names", "best"),
+    [
+        (["neon (1)", "neon"], "neon"),
+        (["a/neon", "neon"], "neon"),
+        (["neon", "models/loras/neon (1)"], "models/loras/neon (1)"),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_of_copies_the_one_that_tidy_keeps_is_published(
+    run: Run, tmp_path: Path, names: list[str], best: str, *, beside: bool
+) -> None:
+    paths = {name: tmp_path / "loras" / f"{name}.safetensors" for name in names}
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(adapter(1))
+    if beside:
+        best = next(name for name in names if name != best)
+        paths[best].with_suffix(".json").write_text('{"activation text": "neon"}')
+    rows = run("import", tmp_path / "loras", "--to", "ada", "--dry-run", "--json").documents
+    chosen = [row["files"] for row in rows if row["state"] == "planned"]
+    moves = run("tidy", tmp_path / "loras", "--json").documents
+    assert chosen == [[str(paths[best])]]
+    assert {move["kept"] for move in moves if move["why"] == "duplicate"} == {str(paths[best])}
+
+
 def test_the_report_names_other_adapters_that_have_a_file(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:

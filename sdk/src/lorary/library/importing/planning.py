@@ -117,9 +117,8 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
     names: dict[tuple[str, str], str] = {}
     begun: set[tuple[str, str]] = set()
 
-    def rank(row: Row) -> tuple[bool, int]:
-        is_published = bool(_published(row, namespace, journal.get(row.sha256)))
-        return is_published, len(row.companions.names)
+    def rank(row: Row) -> tuple[bool]:
+        return (not _published(row, namespace, journal.get(row.sha256)),)
 
     for row in unique(rows, rank, skipped):
         group, entry = _group_of(row), journal.get(row.sha256)
@@ -137,9 +136,13 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
 
 
 def unique(
-    rows: Iterable[Row], rank: Callable[[Row], tuple[bool, int]], skipped: list[Skipped]
+    rows: Iterable[Row], rank: Callable[[Row], tuple[bool, ...]], skipped: list[Skipped]
 ) -> Iterator[Row]:
-    """Yield the files that can be published; of those with the same tensors, the best one."""
+    """Yield the files that can be published; of those with the same tensors, the best one.
+
+    Args:
+        rank: Returns a sort key, of which the least is best; `Row.copy_order` decides among equals.
+    """
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.error is not None:
@@ -150,7 +153,7 @@ def unique(
         else:
             found.setdefault(row.data_sha256 or row.sha256, []).append(row)
     for same in found.values():
-        best = max(same, key=rank)
+        best = min(same, key=lambda row: (rank(row), row.copy_order()))
         skipped += [_duplicate(row, best) for row in same if row is not best]
         yield best
 

@@ -80,7 +80,7 @@ def plan_run(
     weights = [_placed(row, root) for row in _without_state(rows, root, skipped)]
 
     def rank(row: Row) -> tuple[bool, bool]:
-        return bool(_version_of([row], target, journal)), row.number is None
+        return not _version_of([row], target, journal), row.number is not None
 
     usable = list(unique(weights, rank, skipped))
     _require_one_run(usable)
