@@ -348,7 +348,8 @@ def _usable(adapter: Adapter, visibility: str) -> Adapter:
             return replace(adapter, visibility=visibility)
         message = (
             f"{adapter.full_name} is {adapter.visibility}, not {visibility}. "
-            "Nothing was sent. Change the adapter first, or push without this option."
+            "Nothing was sent. Change the adapter first, push without this option to publish a "
+            "new version of it, or choose another name."
         )
         raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
     return adapter

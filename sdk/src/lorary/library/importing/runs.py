@@ -58,6 +58,11 @@ class Run:
     skipped: tuple[Skipped, ...]
     card: Card | None
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the hub has some of the versions."""
+        return bool(self.here) or any(one.published for one in self.adapter.versions)
+
 
 def plan_run(
     rows: Iterable[Row],

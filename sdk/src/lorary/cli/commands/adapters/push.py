@@ -6,10 +6,12 @@ import importlib
 import os
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands.adapters.new_adapter_options import require_same_adapter
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
@@ -161,6 +163,11 @@ def _push_to(args: Namespace) -> int:
         return code
     with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
+
+        def check(found: Sequence[Finding], adapter: client.Adapter | None) -> None:
+            require_same_adapter(args, adapter, lambda: _has_weights(hub, adapter, args.files))
+            leaks(found, adapter)
+
         with meter(_kept, is_resumable=True) as draw:
             progress = _Resumptions(draw)
             pushed = hub.push(
@@ -170,11 +177,9 @@ def _push_to(args: Namespace) -> int:
                 draft=args.draft,
                 wait=args.wait,
                 on_progress=progress,
-                on_checked=leaks,
+                on_checked=check,
             )
-    if not pushed.is_new:
-        note_unused(args, target)
-    elif not args.kind and pushed.adapter is not None and pushed.adapter.kind:
+    if pushed.is_new and not args.kind and pushed.adapter is not None and pushed.adapter.kind:
         kind = plain(pushed.adapter.kind)
         note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
     if args.json:
@@ -189,11 +194,14 @@ def _push_to(args: Namespace) -> int:
     return 0
 
 
-def note_unused(args: Namespace, target: client.Reference) -> None:
-    """Say which options an existing adapter does not use."""
-    if args.kind or args.title or args.rating:
-        options = "--kind, --title and --rating"
-        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
+def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequence[str]) -> bool:
+    """Return whether an adapter has one of the files."""
+    wanted = adapter.full_name.casefold() if adapter else ""
+    return any(
+        match.is_same_file and match.version.adapter.casefold() == wanted
+        for found in hub.find_all(list(map(Path, files)))
+        for match in found.matches
+    )
 
 
 def _kept(progress: Progress) -> str:
