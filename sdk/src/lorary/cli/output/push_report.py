@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from lorary.library.importing.runs import Run
 
 #: Key of a card's front matter to the field that a hub reads from it.
-_OF_CARD = {"base_model": "family", "instance_prompt": "trigger_words"}
+_OF_CARD = {
+    "base_model": "family", "instance_prompt": "trigger_words", "license": "licence",
+    "license_name": "licence",
+}  # fmt: skip
 
 
 #: Kind of a new adapter for which none is given, at the hub.
@@ -82,6 +85,8 @@ class Questions:
             yield {"field": "trigger_words", "option": "--trigger"}
         if looked and self.adapter is None and "kind" not in stated:
             yield {"field": "kind", "option": "--kind", "default": DEFAULT_KIND}
+        if looked and self.adapter is None and "licence" not in stated:
+            yield {"field": "licence", "option": "--licence"}
         if self.leaks_of(looked):
             yield {"field": "private_data", "option": "--yes"}
 

@@ -65,6 +65,7 @@ def _different(args: Namespace, adapter: Adapter) -> dict[str, str]:
         "--title": (args.title, adapter.title),
         "--kind": (args.kind, adapter.kind),
         "--rating": (args.rating, adapter.maturity),
+        "--licence": (args.licence.casefold(), adapter.licence.casefold()),
     }
     return {
         option: has

@@ -27,6 +27,7 @@ from lorary.cli.output.text import (
 )
 from lorary.cli.references import on_hub
 from lorary.client.models import RATINGS
+from lorary.client.transfers.cards import states_licence
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -39,7 +40,8 @@ KINDS = (
 
 #: Field of the details to the option that gives it.
 OPTIONS = {
-    "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
+    "title": "--title", "kind": "--kind", "rating": "--rating", "licence": "--licence",
+    "trigger_words": "--trigger",
     "optional_trigger_words": "--optional-trigger", "family": "--family", "lineage": "--lineage",
     "label": "--label", "notes": "--notes", "strength": "--strength",
 }  # fmt: skip
@@ -88,6 +90,12 @@ def _configure_new_adapter(parser: Parser) -> None:
         choices=RATINGS,
         metavar="RATING",
         help=f"content rating of a new adapter: {', '.join(RATINGS)}",
+    )
+    parser.add_argument(
+        "--licence",
+        default="",
+        metavar="ID",
+        help="licence of a new adapter, such as cc-by-4.0; default: that of README.md or the file",
     )
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
@@ -140,6 +148,7 @@ def _push_to(args: Namespace) -> int:
         title=args.title,
         kind=args.kind,
         rating=args.rating,
+        licence=args.licence,
         visibility=args.visibility,
         trigger_words=args.trigger,
         optional_trigger_words=args.optional_trigger,
@@ -179,9 +188,8 @@ def _push_to(args: Namespace) -> int:
                 on_progress=progress,
                 on_checked=check,
             )
-    if pushed.is_new and not args.kind and pushed.adapter is not None and pushed.adapter.kind:
-        kind = plain(pushed.adapter.kind)
-        note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
+    if pushed.is_new and pushed.adapter is not None:
+        _note_missing(args, pushed.adapter)
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
@@ -192,6 +200,16 @@ def _push_to(args: Namespace) -> int:
         name = plain(pushed.version.name)
         note(f"lorary: {name} is a draft. Publish it on its page, or push again without --draft.")
     return 0
+
+
+def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
+    """Say what was not given for a new adapter."""
+    if not args.kind and adapter.kind:
+        kind = plain(adapter.kind)
+        note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
+    is_stated = args.licence or adapter.licence or states_licence(map(Path, args.files))
+    if not is_stated:
+        note("lorary: no licence is stated (--licence); its page can add one")
 
 
 def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequence[str]) -> bool:

@@ -25,6 +25,7 @@ from lorary.client.find_by_hash import find_hashes
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.cards import states_licence
 from lorary.client.transfers.details import require_known_family
 from lorary.file_locks import exclusive
 from lorary.library.importing.fields import Field
@@ -142,7 +143,8 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     if others := _elsewhere(own, known):
         looked[0] = replace(looked[0], findings=(*looked[0].findings, _known(others)))
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
-    stated = {*fields, *words}
+    licence = {"licence"} if checked.licence or states_licence(places) else set()
+    stated = {*fields, *words, *licence}
     questions = Questions(target, checked.adapter, details.visibility)
     if not args.json:
         names = " + ".join(place.name for place in places)
