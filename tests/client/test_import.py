@@ -157,6 +157,23 @@ def test_of_copies_the_one_that_tidy_keeps_is_published(
     assert {move["kept"] for move in moves if move["why"] == "duplicate"} == {str(paths[best])}
 
 
+def test_a_kind_that_is_missing_is_said_and_one_that_is_given_is_set(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    words = ("import", folder, "--to", "ada")
+    assert "missing  kind of 5 new adapters, style is used (--kind)" in run(*words, "--dry-run").out
+    rows = run(*words, "--dry-run", "--json").documents
+    asked = {row["adapter"]: row["asks"] for row in rows if row["state"] == "planned"}
+    assert asked["ada/noir"] == []  # a tag in a sidecar names it
+    assert asked["ada/ink"] == [{"field": "kind", "option": "--kind", "default": "style"}]
+    ran = run(*words, "--kind", "pose", "--yes")
+    assert (ran.code, "missing" in ran.out) == (0, False)
+    assert {one["kind"] for one in fake.adapters.values()} == {"pose"}
+    (folder / "run-000003.safetensors").write_bytes(adapter(23, ss_session_id="77", ss_epoch="3"))
+    assert "missing" not in run(*words, "--dry-run").out  # of an adapter that exists
+    assert run(*words, "--kind", "odd", "--dry-run").code == 2
+
+
 def test_the_report_names_other_adapters_that_have_a_file(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy import family_title, inspect_file
 from lorary.cli.output.publications import (
+    KIND_ASKED,
     planned_document,
     planned_lines,
     result_document,
@@ -43,10 +44,6 @@ _OF_CARD = {
     "base_model": "family", "instance_prompt": "trigger_words", "license": "licence",
     "license_name": "licence",
 }  # fmt: skip
-
-
-#: Kind of a new adapter for which none is given, at the hub.
-DEFAULT_KIND = "style"
 
 
 def unique_findings(looked: Iterable[Inspection]) -> list[Finding]:
@@ -84,7 +81,7 @@ class Questions:
         if looked and "trigger_words" not in stated and not has_words:
             yield {"field": "trigger_words", "option": "--trigger"}
         if looked and self.adapter is None and "kind" not in stated:
-            yield {"field": "kind", "option": "--kind", "default": DEFAULT_KIND}
+            yield {**KIND_ASKED}
         if looked and self.adapter is None and "licence" not in stated:
             yield {"field": "licence", "option": "--licence"}
         if self.leaks_of(looked):

@@ -105,12 +105,15 @@ class Plan:
         return sum(row.size for row in rows)
 
 
-def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> Plan:
+def plan(
+    rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry], given: Fields | None = None
+) -> Plan:
     """Return what to do with the files of a folder.
 
     Args:
         namespace: The namespace to publish to.
         journal: What the files of earlier imports became.
+        given: Values that a person gave for all new adapters, which come first.
     """
     skipped: list[Skipped] = []
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -132,7 +135,7 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
             skipped.append(Skipped(row.path, "published", f"it is {published} already"))
         else:
             groups.setdefault(group, []).append(row)
-    return Plan(tuple(_named(groups, names, begun)), tuple(skipped))
+    return Plan(tuple(_named(groups, names, begun, given or {})), tuple(skipped))
 
 
 def unique(
@@ -188,16 +191,18 @@ def _named(
     groups: Mapping[tuple[str, str], Sequence[Row]],
     names: Mapping[tuple[str, str], str],
     begun: Collection[tuple[str, str]],
+    given: Fields,
 ) -> Iterator[PlannedAdapter]:
     """Yield the adapters; a name that is taken gets digits of a hash."""
     taken = {collision_key(name) for name in names.values()}
     for key, rows in sorted(groups.items(), key=lambda item: min(row.path for row in item[1])):
-        versions = tuple(versions_of(rows))
+        stated = given if key not in begun else {}
+        versions = tuple(replace(one, fields={**one.fields, **stated}) for one in versions_of(rows))
         values = [value for version in reversed(versions) for value in version.values]
         name = names.get(key)
         adapter = PlannedAdapter(
             name or _adapter_name(versions[-1].rows[0]),
-            chosen(values),
+            {**chosen(values), **stated},
             versions,
             is_known=key in begun,
         )
