@@ -186,6 +186,29 @@ def test_the_report_names_other_adapters_that_have_a_file(
     assert text.count("the hub has it as studio/night@v1") == 1
 
 
+def test_files_that_the_hub_has_can_be_left_out(run: Run, fake: FakeHub, folder: Path) -> None:
+    for name in ("noir", "run-000002", "pan_low_noise"):
+        data = (folder / f"{name}.safetensors").read_bytes()
+        fake.publish(f"studio/{name}", {"n.safetensors": data})
+    fog = (folder / "fog.safetensors").read_bytes()
+    fake.publish("studio/fog", {"n.safetensors": fog}, state="withdrawn")
+    words = ("import", folder, "--to", "ada", "--skip-known")
+    rows = run(*words, "--dry-run", "--json").documents
+    known = {Path(row["files"][0]).stem: row["message"] for row in rows if "reason" in row
+             and row["reason"] == "known"}  # fmt: skip
+    assert known == {
+        "noir": "the hub has it as studio/noir@v1",
+        "run-000002": "the hub has it as studio/run-000002@v1",
+    }
+    ran = run(*words, "--yes")
+    assert (ran.code, "noir.safetensors is left out: the hub has it as" in ran.err) == (0, True)
+    expected = {name: paths for name, paths in RESULT.items() if name != "ada/noir"}
+    expected["ada/run"] = [["run-000001.safetensors"], ["run.safetensors"]]
+    mine = {name: paths for name, paths in published(fake).items() if name.startswith("ada/")}
+    assert mine == expected
+    assert "There is nothing to publish." in run(*words, "--dry-run").out
+
+
 def test_the_report_breaks_no_name_on_a_narrow_terminal(
     run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ _REASONS = {
     "broken": "that cannot be read",
     "card_unreadable": "that is no card",
     "duplicate": "with the bytes of another file",
+    "known": "that other adapters of the hub have",
     "not_an_adapter": "that are no adapters",
     "published": "published already",
     "same_tensors": "with the tensors of another file",

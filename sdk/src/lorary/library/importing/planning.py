@@ -30,7 +30,8 @@ class Skipped:
     """A file that is not published.
 
     Attributes:
-        reason: ``broken``, ``not_an_adapter``, ``duplicate``, ``same_tensors`` or ``published``.
+        reason: ``broken``, ``not_an_adapter``, ``duplicate``, ``same_tensors``, ``published`` or
+            ``known``.
         message: Why, for a person.
     """
 
@@ -103,6 +104,24 @@ class Plan:
         """Bytes of all files to publish."""
         rows = (row for one in self.adapters for version in one.versions for row in version.rows)
         return sum(row.size for row in rows)
+
+    def without_known(self, namespace: str) -> Plan:
+        """Return it without versions whose files other namespaces of the hub have."""
+        skipped, adapters = [*self.skipped], []
+        for adapter in self.adapters:
+            kept: list[PlannedVersion] = []
+            for version in adapter.versions:
+                places = [_of_others(row, namespace) for row in version.rows]
+                if not all(places):
+                    kept.append(version)
+                    continue
+                skipped += [
+                    Skipped(row.path, "known", f"the hub has it as {', '.join(listed)}")
+                    for row, listed in zip(version.rows, places, strict=True)
+                ]
+            if kept:
+                adapters.append(replace(adapter, versions=tuple(kept)))
+        return Plan(tuple(adapters), tuple(skipped))
 
 
 def plan(
@@ -239,6 +258,12 @@ def _elsewhere(rows: Iterable[Row]) -> tuple[str, ...]:
     matches = (match for row in rows for match in row.matches or ())
     same = (one for one in matches if one["same"] == "file" and one["state"] != "withdrawn")
     return tuple(dict.fromkeys(f"{one['adapter']}@{one['version']}" for one in same))
+
+
+def _of_others(row: Row, namespace: str) -> list[str]:
+    """Return the versions of other namespaces that have the bytes of a file."""
+    own = f"{namespace}/".casefold()
+    return [one for one in _elsewhere([row]) if not one.casefold().startswith(own)]
 
 
 def place_of(row: Row) -> Checkpoint:

@@ -58,6 +58,11 @@ def _configure(parser: Parser) -> None:
         metavar="KIND",
         help=f"of all new adapters; default: that of sidecars, else style; {', '.join(KINDS)}",
     )
+    parser.add_argument(
+        "--skip-known",
+        action="store_true",
+        help="leave out files that an adapter of another namespace on the hub has",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only report what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask before publishing")
     add_jobs(parser)
@@ -83,6 +88,8 @@ def _import(args: Namespace) -> int:
         with library.Journal(home, session.endpoint, args.to) as journal:
             rows = library.rows(index, session.endpoint, library.Filters(roots=roots))
             plan = library.plan(rows, args.to, journal.entries(), _given(args))
+            if args.skip_known:
+                plan = plan.without_known(args.to)
             will_publish = args.yes and not args.dry_run
             if not (args.json and will_publish):
                 _report(args, plan)
