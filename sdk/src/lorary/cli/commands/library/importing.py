@@ -56,7 +56,7 @@ def _configure(parser: Parser) -> None:
         default="",
         choices=KINDS,
         metavar="KIND",
-        help=f"of all new adapters; default: that of sidecars, else style; {', '.join(KINDS)}",
+        help=f"of new adapters; default: that in sidecars, else style. Kinds: {', '.join(KINDS)}",
     )
     parser.add_argument(
         "--skip-known",
