@@ -156,7 +156,8 @@ def test_refusals_have_codes(run: Run, first: Path, second: Path, tmp_path: Path
         (("resize", taken, "--rank", 2, "--out", out), "file_empty", 1),
         (("resize", first, "--rank", 2, "--out", taken), "target_taken", 1),
         (("resize", first, "--rank", 2, "--out", first, "--force"), "target_unusable", 1),
-        (("resize", first, "--rank", 2, "--out", tmp_path / "no" / "x"), "target_unusable", 1),
+        (("resize", first, "--rank", 2, "--out", taken / "no" / "x"), "target_unusable", 1),
+        (("resize", first, "--rank", 2, "--out", tmp_path, "--force"), "target_unusable", 1),
         (("energy", tmp_path / "missing"), "file_missing", 3),
         (("resize", first, "--rank", 0, "--out", out), "usage", 2),
         (("resize", first, "--energy", 2, "--out", out), "usage", 2),
@@ -173,6 +174,18 @@ def test_refusals_have_codes(run: Run, first: Path, second: Path, tmp_path: Path
         ran = run(*words, "--json")
         assert (ran.document["error"]["code"], ran.code) == (code, exit_code), words
     assert not out.exists()
+
+
+def test_the_folder_of_the_output_is_created(run: Run, first: Path, tmp_path: Path) -> None:
+    for number, words in enumerate(
+        (
+            ("rewrite", first, "--unset", "ss_steps"), ("resize", first, "--rank", 1),
+            ("merge", first, first), ("convert", first, "--to", "diffusers", "--family", "sd1"),
+        )
+    ):  # fmt: skip
+        out = tmp_path / f"new{number}" / "more" / "out.safetensors"
+        ran = run(*words, "--out", out)
+        assert (ran.code, out.is_file()) == (0, True), ran.err
 
 
 def test_without_numpy_the_command_says_what_to_install(

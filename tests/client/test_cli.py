@@ -177,7 +177,7 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     assert again["revision"] == document["revision"]
     assert again["previews"]["state"] == "ready"
     ran = run("push", lora, "--to", "ada/noir", "--wait", "--title", "Other")
-    assert "--rating are for a new adapter" in ran.err
+    assert "for a new adapter only: --title" in ran.err
     assert "ada/noir v1" in ran.out
 
 
@@ -292,7 +292,7 @@ def test_a_content_rating_is_pushed_shown_and_searched_for(
     push = ("push", lora, "--to", "ada/noir", "--rating", "explicit")
     assert run(*push).code == 0
     assert fake.adapters["ada/noir"]["maturity"] == "explicit"
-    assert "--rating are for a new adapter" in run(*push).err
+    assert "--rating" not in run(*push).err
     assert "rating      explicit" in run("info", "ada/noir").out
     assert run("search", "--max-rating", "mature").code == 0
     assert fake.seen[-1].path == "/api/v1/adapters?max_maturity=mature&limit=51"

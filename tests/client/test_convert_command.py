@@ -65,6 +65,20 @@ def test_convert_refuses_with_the_reason(run: Run, file: Path, tmp_path: Path) -
     assert run("convert", file, "--to", "forge", "--out", out).code == 2
 
 
+def test_a_file_that_adapts_several_models_gets_no_configuration(run: Run, tmp_path: Path) -> None:
+    unet = "lora_unet_mid_block_attentions_0_proj_in"
+    encoder = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+    out = tmp_path / "adapter_model.safetensors"
+    words = ("--to", "peft", "--family", "sd1", "--out", out, "--force")
+    for names, is_written in (((unet,), True), ((unet, encoder), False)):
+        shapes = ((8, 8), (32, 8))[: len(names)]
+        file = write_pairs(tmp_path / "a.safetensors", some_pairs(names, shapes))
+        out.with_name("adapter_config.json").unlink(missing_ok=True)
+        ran = run("convert", file, *words)
+        assert (ran.code, out.with_name("adapter_config.json").exists()) == (0, is_written), ran.err
+        assert ("no adapter_config.json was written" in ran.err) != is_written
+
+
 def test_convert_says_which_namings_a_text_encoder_can_have(run: Run, tmp_path: Path) -> None:
     names = ("lora_te_text_model_encoder_layers_0_mlp_fc1",)
     file = write_pairs(tmp_path / "m.safetensors", some_pairs(names, ((384, 128),)))

@@ -131,6 +131,49 @@ def test_the_report_says_each_value_with_its_source_and_sends_nothing(
     assert run("import", folder, "--to", "ada").code == 2  # nobody to ask
 
 
+@pytest.mark.parametrize(
+    ("names", "best"),
+    [
+        (["neon (1)", "neon"], "neon"),
+        (["a/neon", "neon"], "neon"),
+        (["neon", "models/loras/neon (1)"], "models/loras/neon (1)"),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_of_copies_the_one_that_tidy_keeps_is_published(
+    run: Run, tmp_path: Path, names: list[str], best: str, *, beside: bool
+) -> None:
+    paths = {name: tmp_path / "loras" / f"{name}.safetensors" for name in names}
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(adapter(1))
+    if beside:
+        best = next(name for name in names if name != best)
+        paths[best].with_suffix(".json").write_text('{"activation text": "neon"}')
+    rows = run("import", tmp_path / "loras", "--to", "ada", "--dry-run", "--json").documents
+    chosen = [row["files"] for row in rows if row["state"] == "planned"]
+    moves = run("tidy", tmp_path / "loras", "--json").documents
+    assert chosen == [[str(paths[best])]]
+    assert {move["kept"] for move in moves if move["why"] == "duplicate"} == {str(paths[best])}
+
+
+def test_a_kind_that_is_missing_is_said_and_one_that_is_given_is_set(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    words = ("import", folder, "--to", "ada")
+    assert "missing  kind of 5 new adapters, style is used (--kind)" in run(*words, "--dry-run").out
+    rows = run(*words, "--dry-run", "--json").documents
+    asked = {row["adapter"]: row["asks"] for row in rows if row["state"] == "planned"}
+    assert asked["ada/noir"] == []  # a tag in a sidecar names it
+    assert asked["ada/ink"] == [{"field": "kind", "option": "--kind", "default": "style"}]
+    ran = run(*words, "--kind", "pose", "--yes")
+    assert (ran.code, "missing" in ran.out) == (0, False)
+    assert {one["kind"] for one in fake.adapters.values()} == {"pose"}
+    (folder / "run-000003.safetensors").write_bytes(adapter(23, ss_session_id="77", ss_epoch="3"))
+    assert "missing" not in run(*words, "--dry-run").out  # of an adapter that exists
+    assert run(*words, "--kind", "odd", "--dry-run").code == 2
+
+
 def test_the_report_names_other_adapters_that_have_a_file(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:
@@ -141,6 +184,29 @@ def test_the_report_names_other_adapters_that_have_a_file(
     assert planned["ink.safetensors"] == []
     text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
     assert text.count("the hub has it as studio/night@v1") == 1
+
+
+def test_files_that_the_hub_has_can_be_left_out(run: Run, fake: FakeHub, folder: Path) -> None:
+    for name in ("noir", "run-000002", "pan_low_noise"):
+        data = (folder / f"{name}.safetensors").read_bytes()
+        fake.publish(f"studio/{name}", {"n.safetensors": data})
+    fog = (folder / "fog.safetensors").read_bytes()
+    fake.publish("studio/fog", {"n.safetensors": fog}, state="withdrawn")
+    words = ("import", folder, "--to", "ada", "--skip-known")
+    rows = run(*words, "--dry-run", "--json").documents
+    known = {Path(row["files"][0]).stem: row["message"] for row in rows if "reason" in row
+             and row["reason"] == "known"}  # fmt: skip
+    assert known == {
+        "noir": "the hub has it as studio/noir@v1",
+        "run-000002": "the hub has it as studio/run-000002@v1",
+    }
+    ran = run(*words, "--yes")
+    assert (ran.code, "noir.safetensors is left out: the hub has it as" in ran.err) == (0, True)
+    expected = {name: paths for name, paths in RESULT.items() if name != "ada/noir"}
+    expected["ada/run"] = [["run-000001.safetensors"], ["run.safetensors"]]
+    mine = {name: paths for name, paths in published(fake).items() if name.startswith("ada/")}
+    assert mine == expected
+    assert "There is nothing to publish." in run(*words, "--dry-run").out
 
 
 def test_the_report_breaks_no_name_on_a_narrow_terminal(

@@ -6,7 +6,9 @@ tests/e2e has a running one.
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,6 @@ from anyio.from_thread import start_blocking_portal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from lorary.client import Hub
     from tests.client.conftest import Ran
@@ -73,6 +74,31 @@ def call(hub: Hub, tmp_path: Path) -> Iterator[Callable[..., tuple[bool, str]]]:
             return bool(result.is_error), "".join(one.text for one in result.content)
 
         yield ask
+
+
+def test_a_wrong_argument_is_said_with_those_that_exist(
+    call: Callable[..., tuple[bool, str]],
+) -> None:
+    assert call("explain", reference="ada/noir") == (
+        True,
+        "invalid_arguments: what: Field required. The arguments of explain are: what.",
+    )
+    failed, text = call("search", query="noir", limit=900)
+    assert (failed, "limit: Input should be less" in text, "pydantic" in text) == (
+        True, True, False,
+    )  # fmt: skip
+
+
+def test_the_documentation_names_the_arguments_of_each_tool(hub: Hub) -> None:
+    pytest.importorskip("mcp")
+    from lorary.integrations.mcp import server  # noqa: PLC0415 - needs the extra
+
+    text = Path("docs/clients.md").read_text("utf-8").partition("## Assistants")[2]
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    named = {row[0].strip("| `"): set(re.findall("`([a-z_]+)`", row[1])) for row in rows}
+    with start_blocking_portal() as portal:
+        tools = portal.call(server(hub).list_tools)
+    assert named == {one.name: set(one.input_schema["properties"]) for one in tools}
 
 
 def test_a_path_of_the_hub_leads_out_of_no_allowed_folder(

@@ -122,7 +122,7 @@ def test_an_empty_adapter_takes_the_details_of_a_new_one(
     empty: dict[str, Any] = fake.adapter("ada/noir", versions=[], title="Noir")
     fake.adapters["ada/noir"] = empty
     ran = run("push", lora, "--to", "ada/noir", "--private", "--kind", "pose", "--rating", "mature")
-    assert (ran.code, "are for a new adapter" in ran.err) == (0, False)
+    assert (ran.code, "for a new adapter" in ran.err) == (0, False)
     shown = fake.adapters["ada/noir"]
     assert (shown["visibility"], shown["kind"], shown["maturity"], shown["title"]) == (
         "private", "pose", "mature", "Noir",
@@ -139,6 +139,41 @@ def test_an_empty_adapter_that_somebody_made_meanwhile_takes_the_visibility(
     assert (shown["visibility"], shown["title"], shown["licence"]) == ("private", "Noir", "mit")
     described, published = fake.requests("(PATCH|POST .*/versions$)")
     assert (described.method, published.method) == ("PATCH", "POST")
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize(
+    ("header", "card", "options", "licence"),
+    [
+        ({}, "", [], ""),
+        ({}, "", ["--licence", "mit"], "mit"),
+        ({"modelspec.license": "CC-BY-4.0"}, "", [], "CC-BY-4.0"),
+        ({"modelspec.license": "CC-BY-4.0"}, "", ["--licence", "mit"], "mit"),
+        ({}, "---\nlicense: mit\n---\n", [], ""),  # the hub reads it
+    ],
+)
+def test_a_licence_can_be_given_and_a_missing_one_is_said(
+    run: Run, fake: FakeHub, tmp_path: Path, header: dict[str, str], card: str,
+    options: list[str], licence: str, *, is_folder: bool,
+) -> None:  # fmt: skip
+    folder = tmp_path / "out"
+    folder.mkdir()
+    places = [folder / "noir.safetensors"]
+    places[0].write_bytes(kohya(DENOISERS["sdxl", "sgm"], metadata=header))
+    if card:
+        places.append(folder / "README.md")
+        places[-1].write_text(card)
+    words = ("push", *([folder] if is_folder else places), "--to", "ada/noir", *options)
+    is_missing = not (licence or card)
+    asks = run(*words, "--dry-run", "--json").document["asks"]
+    assert ("licence" in [one["field"] for one in asks]) == is_missing
+    ran = run(*words)
+    assert (ran.code, fake.adapters["ada/noir"]["licence"]) == (0, licence)
+    assert ("licence" in (ran.out if is_folder else ran.err)) == (
+        is_missing or (is_folder and bool(licence))  # its report shows the value
+    )
+    shown = f"licence     {licence or 'not stated'}"
+    assert shown in run("info", "ada/noir").out
 
 
 @pytest.mark.parametrize(

@@ -418,7 +418,7 @@ def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:
     document = run(*words, "--json").document
     assert (document["state"], document["version"]) == ("planned", None)
     assert document["fields"]["trigger_words"]["value"] == ["noir"]
-    assert [one["field"] for one in document["asks"]] == ["kind"]
+    assert [one["field"] for one in document["asks"]] == ["kind", "licence"]
     assert document["anatomy"][0]["base"]["family"] == "sd1"
     assert "1 new version; ada/noir is new and public." in run(*words).out
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}

@@ -25,8 +25,8 @@ from anyio import from_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Image
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
-from pydantic import Field
+from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import Field, ValidationError
 
 import lorary
 from lorary.anatomy import Finding, inspect_file
@@ -78,7 +78,7 @@ def server(hub: Hub, folders: Sequence[Path] = ()) -> MCPServer:
         folders: Folders in which files may be read and written, with their subfolders.
     """
     tools = _Tools(hub, tuple(folder.resolve() for folder in folders))
-    made = MCPServer(
+    made = _Server(
         "lorary", version=lorary.__version__, instructions=_INSTRUCTIONS, log_level="WARNING"
     )
     for name, title, call, hints in (
@@ -93,6 +93,32 @@ def server(hub: Hub, folders: Sequence[Path] = ()) -> MCPServer:
         has_json = name != "try"
         made.add_tool(call, name, title, text, hints, structured_output=has_json)
     return made
+
+
+class _Server(MCPServer):
+    """A server that says in a sentence which arguments of a call are wrong."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool.
+
+        Raises:
+            ToolError: The tool failed, or the arguments are wrong.
+        """
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            faults = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+                for one in error.__cause__.errors()
+            )
+            schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+            known = ", ".join(schemas[name]["properties"])
+            text = f"invalid_arguments: {faults}. The arguments of {name} are: {known}."
+            raise ToolError(_shortened(text, 2_000, 0)) from error.__cause__
 
 
 @contextmanager

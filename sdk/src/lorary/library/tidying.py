@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -34,7 +34,6 @@ from lorary.library.index.database import Index
 from lorary.library.index.listing import Row
 from lorary.library.index.scanning import scan
 from lorary.library.index.walking import TRASH, key_of
-from lorary.library.layouts import LAYOUTS
 from lorary.replacing import replacement
 
 _FOLDER = "tidy"
@@ -241,7 +240,13 @@ def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) ->
     moves: list[Move] = []
     for same in copies.values():
         movable = {row.path: planner.is_movable(row.path) for row in same}
-        kept = min(same, key=lambda row: _preference(row, planner, movable))
+        kept = min(
+            same,
+            key=lambda row: (
+                movable[row.path],
+                row.copy_order(is_placed=planner.is_placed(row.path)),
+            ),
+        )
         is_settled = not movable[kept.path] or planner.is_placed(kept.path)
         placing = [] if is_settled else [*planner.to_layout(kept)]
         heir = _Heir(Path(placing[0].target) if placing else kept.path, {*_kinds(kept)})
@@ -250,22 +255,6 @@ def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) ->
                 moves += planner.to_trash(row, kept, heir)
         moves += placing
     return tuple(moves)
-
-
-def _preference(
-    row: Row, planner: _Planner, movable: Mapping[Path, bool]
-) -> tuple[bool, int, bool, bool, int, int, Path]:
-    """Return a sort key: of copies, the first is kept."""
-    folder = f"{row.path.parent.as_posix()}/"
-    return (
-        movable[row.path],
-        -len(row.companions.names),
-        not planner.is_placed(row.path),
-        not any(f"/{name}/" in folder for name in LAYOUTS.values() if name),
-        len(row.path.parts),
-        len(row.path.name),  # browsers add “ (1)”
-        row.path,
-    )
 
 
 @dataclass(frozen=True, slots=True)

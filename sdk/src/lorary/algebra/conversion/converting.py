@@ -50,6 +50,11 @@ class Conversion:
     left_out: tuple[str, ...] = ()
     config: Path | None = None
 
+    @property
+    def lacks_config(self) -> bool:
+        """Whether it has PEFT's name and no configuration, because it adapts several models."""
+        return self.target == "peft" and self.out.path.name == PEFT_NAME and self.config is None
+
 
 def convert(
     path: str | os.PathLike[str],
@@ -66,7 +71,8 @@ def convert(
         path: The file. PEFT's `adapter_config.json` beside it is read if it belongs to it.
         to: One of `TARGETS` or `ALIASES`.
         out: The new file; it replaces an existing one. If it is named `adapter_model.safetensors`
-            and the target is `peft`, `adapter_config.json` is written beside it.
+            and the target is `peft`, `adapter_config.json` is written beside it, unless the file
+            adapts several models.
         family: Id of the base model's family, where the file does not show it.
         among: Families to choose from if the file fits several, or shows none.
         replaces_config: Whether an existing `adapter_config.json` may be replaced. That of the

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
 _MOST_ELSEWHERE = 3
+#: The question about a new adapter for which no kind is given, with the one that a hub sets.
+KIND_ASKED = {"field": "kind", "option": "--kind", "default": "style"}
 _REASONS = {
     "broken": "that cannot be read",
     "card_unreadable": "that is no card",
     "duplicate": "with the bytes of another file",
+    "known": "that other adapters of the hub have",
     "not_an_adapter": "that are no adapters",
     "published": "published already",
     "same_tensors": "with the tensors of another file",

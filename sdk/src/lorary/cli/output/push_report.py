@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy import family_title, inspect_file
 from lorary.cli.output.publications import (
+    KIND_ASKED,
     planned_document,
     planned_lines,
     result_document,
@@ -39,11 +40,10 @@ if TYPE_CHECKING:
     from lorary.library.importing.runs import Run
 
 #: Key of a card's front matter to the field that a hub reads from it.
-_OF_CARD = {"base_model": "family", "instance_prompt": "trigger_words"}
-
-
-#: Kind of a new adapter for which none is given, at the hub.
-DEFAULT_KIND = "style"
+_OF_CARD = {
+    "base_model": "family", "instance_prompt": "trigger_words", "license": "licence",
+    "license_name": "licence",
+}  # fmt: skip
 
 
 def unique_findings(looked: Iterable[Inspection]) -> list[Finding]:
@@ -81,7 +81,9 @@ class Questions:
         if looked and "trigger_words" not in stated and not has_words:
             yield {"field": "trigger_words", "option": "--trigger"}
         if looked and self.adapter is None and "kind" not in stated:
-            yield {"field": "kind", "option": "--kind", "default": DEFAULT_KIND}
+            yield {**KIND_ASKED}
+        if looked and self.adapter is None and "licence" not in stated:
+            yield {"field": "licence", "option": "--licence"}
         if self.leaks_of(looked):
             yield {"field": "private_data", "option": "--yes"}
 

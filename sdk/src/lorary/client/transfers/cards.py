@@ -41,6 +41,12 @@ def read_card(place: Path) -> Card | None:
     return Card(place, frozenset(_keys(text.splitlines())))
 
 
+def states_licence(places: Iterable[Path]) -> bool:
+    """Return whether a README.md among files states a licence."""
+    cards = (read_card(place) for place in places if place.name == CARD)
+    return any(card is not None and card.has_licence for card in cards)
+
+
 def _keys(lines: Sequence[str]) -> Iterable[str]:
     """Yield the top-level keys of a front matter that have a value; the hub reads the values."""
     if not lines or lines[0].rstrip() != _FENCE or _FENCE not in map(str.rstrip, lines[1:]):

@@ -29,7 +29,7 @@ from lorary.client.errors import (
 from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
 from lorary.client.progress import OnProgress, Progress
-from lorary.client.transfers.cards import CARD, read_card
+from lorary.client.transfers.cards import states_licence
 from lorary.client.transfers.details import LIMITS, Details, require_known_family
 from lorary.client.transfers.pulling import read_version
 from lorary.client.transfers.upload import Source, send
@@ -277,8 +277,7 @@ def _title(inspection: Inspection, place: Path) -> str:
 def _licence(inspection: Inspection, places: Sequence[Path]) -> str:
     """Return the licence in the file's metadata, unless README.md states one."""
     notes = inspection.anatomy.metadata if inspection.anatomy else None
-    cards = (read_card(place) for place in places if place.name == CARD)
-    if notes is None or any(card is not None and card.has_licence for card in cards):
+    if notes is None or states_licence(places):
         return ""
     return (notes.license or "")[: LIMITS["licence"]]
 
@@ -348,7 +347,8 @@ def _usable(adapter: Adapter, visibility: str) -> Adapter:
             return replace(adapter, visibility=visibility)
         message = (
             f"{adapter.full_name} is {adapter.visibility}, not {visibility}. "
-            "Nothing was sent. Change the adapter first, or push without this option."
+            "Nothing was sent. Change the adapter first, push without this option to publish a "
+            "new version of it, or choose another name."
         )
         raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
     return adapter

@@ -30,7 +30,8 @@ class Skipped:
     """A file that is not published.
 
     Attributes:
-        reason: ``broken``, ``not_an_adapter``, ``duplicate``, ``same_tensors`` or ``published``.
+        reason: ``broken``, ``not_an_adapter``, ``duplicate``, ``same_tensors``, ``published`` or
+            ``known``.
         message: Why, for a person.
     """
 
@@ -104,22 +105,42 @@ class Plan:
         rows = (row for one in self.adapters for version in one.versions for row in version.rows)
         return sum(row.size for row in rows)
 
+    def without_known(self, namespace: str) -> Plan:
+        """Return it without versions whose files other namespaces of the hub have."""
+        skipped, adapters = [*self.skipped], []
+        for adapter in self.adapters:
+            kept: list[PlannedVersion] = []
+            for version in adapter.versions:
+                places = [_of_others(row, namespace) for row in version.rows]
+                if not all(places):
+                    kept.append(version)
+                    continue
+                skipped += [
+                    Skipped(row.path, "known", f"the hub has it as {', '.join(listed)}")
+                    for row, listed in zip(version.rows, places, strict=True)
+                ]
+            if kept:
+                adapters.append(replace(adapter, versions=tuple(kept)))
+        return Plan(tuple(adapters), tuple(skipped))
 
-def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> Plan:
+
+def plan(
+    rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry], given: Fields | None = None
+) -> Plan:
     """Return what to do with the files of a folder.
 
     Args:
         namespace: The namespace to publish to.
         journal: What the files of earlier imports became.
+        given: Values that a person gave for all new adapters, which come first.
     """
     skipped: list[Skipped] = []
     groups: dict[tuple[str, str], list[Row]] = {}
     names: dict[tuple[str, str], str] = {}
     begun: set[tuple[str, str]] = set()
 
-    def rank(row: Row) -> tuple[bool, int]:
-        is_published = bool(_published(row, namespace, journal.get(row.sha256)))
-        return is_published, len(row.companions.names)
+    def rank(row: Row) -> tuple[bool]:
+        return (not _published(row, namespace, journal.get(row.sha256)),)
 
     for row in unique(rows, rank, skipped):
         group, entry = _group_of(row), journal.get(row.sha256)
@@ -133,13 +154,17 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
             skipped.append(Skipped(row.path, "published", f"it is {published} already"))
         else:
             groups.setdefault(group, []).append(row)
-    return Plan(tuple(_named(groups, names, begun)), tuple(skipped))
+    return Plan(tuple(_named(groups, names, begun, given or {})), tuple(skipped))
 
 
 def unique(
-    rows: Iterable[Row], rank: Callable[[Row], tuple[bool, int]], skipped: list[Skipped]
+    rows: Iterable[Row], rank: Callable[[Row], tuple[bool, ...]], skipped: list[Skipped]
 ) -> Iterator[Row]:
-    """Yield the files that can be published; of those with the same tensors, the best one."""
+    """Yield the files that can be published; of those with the same tensors, the best one.
+
+    Args:
+        rank: Returns a sort key, of which the least is best; `Row.copy_order` decides among equals.
+    """
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.error is not None:
@@ -150,7 +175,7 @@ def unique(
         else:
             found.setdefault(row.data_sha256 or row.sha256, []).append(row)
     for same in found.values():
-        best = max(same, key=rank)
+        best = min(same, key=lambda row: (rank(row), row.copy_order()))
         skipped += [_duplicate(row, best) for row in same if row is not best]
         yield best
 
@@ -185,16 +210,18 @@ def _named(
     groups: Mapping[tuple[str, str], Sequence[Row]],
     names: Mapping[tuple[str, str], str],
     begun: Collection[tuple[str, str]],
+    given: Fields,
 ) -> Iterator[PlannedAdapter]:
     """Yield the adapters; a name that is taken gets digits of a hash."""
     taken = {collision_key(name) for name in names.values()}
     for key, rows in sorted(groups.items(), key=lambda item: min(row.path for row in item[1])):
-        versions = tuple(versions_of(rows))
+        stated = given if key not in begun else {}
+        versions = tuple(replace(one, fields={**one.fields, **stated}) for one in versions_of(rows))
         values = [value for version in reversed(versions) for value in version.values]
         name = names.get(key)
         adapter = PlannedAdapter(
             name or _adapter_name(versions[-1].rows[0]),
-            chosen(values),
+            {**chosen(values), **stated},
             versions,
             is_known=key in begun,
         )
@@ -231,6 +258,12 @@ def _elsewhere(rows: Iterable[Row]) -> tuple[str, ...]:
     matches = (match for row in rows for match in row.matches or ())
     same = (one for one in matches if one["same"] == "file" and one["state"] != "withdrawn")
     return tuple(dict.fromkeys(f"{one['adapter']}@{one['version']}" for one in same))
+
+
+def _of_others(row: Row, namespace: str) -> list[str]:
+    """Return the versions of other namespaces that have the bytes of a file."""
+    own = f"{namespace}/".casefold()
+    return [one for one in _elsewhere([row]) if not one.casefold().startswith(own)]
 
 
 def place_of(row: Row) -> Checkpoint:

@@ -58,6 +58,11 @@ class Run:
     skipped: tuple[Skipped, ...]
     card: Card | None
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the hub has some of the versions."""
+        return bool(self.here) or any(one.published for one in self.adapter.versions)
+
 
 def plan_run(
     rows: Iterable[Row],
@@ -80,7 +85,7 @@ def plan_run(
     weights = [_placed(row, root) for row in _without_state(rows, root, skipped)]
 
     def rank(row: Row) -> tuple[bool, bool]:
-        return bool(_version_of([row], target, journal)), row.number is None
+        return not _version_of([row], target, journal), row.number is not None
 
     usable = list(unique(weights, rank, skipped))
     _require_one_run(usable)

@@ -12,6 +12,7 @@ from typing import Any
 from lorary.client.finding.by_hash import AUTOV2_DIGITS, AUTOV3_DIGITS
 from lorary.library.index.database import BELOW, Index, below
 from lorary.library.index.walking import companions_from
+from lorary.library.layouts import LAYOUTS
 from lorary.library.sidecars.beside import Companions
 
 _TEXTS = (
@@ -120,6 +121,22 @@ class Row:
     same_tensors: tuple[Path, ...] = ()
     run: tuple[Path, ...] = ()
     pair: Path | None = None
+
+    def copy_order(self, *, is_placed: bool = False) -> tuple[int, bool, bool, int, int, Path]:
+        """Return a sort key: of copies, the first is used.
+
+        Args:
+            is_placed: Whether it is where a chosen tool looks for it.
+        """
+        folder = f"{self.path.parent.as_posix()}/"
+        return (
+            -len(self.companions.names),
+            not is_placed,
+            not any(f"/{name}/" in folder for name in LAYOUTS.values() if name),
+            len(self.path.parts),
+            len(self.path.name),  # browsers add “ (1)”
+            self.path,
+        )
 
     @property
     def order(self) -> tuple[float, float, float]:

@@ -144,7 +144,7 @@ def _adapter_info(adapter: Adapter, latest: Version | None) -> None:
                 ("words", " · ".join(adapter.trigger_words)),
                 ("strength", strengths.recommended(latest) if latest else ""),
                 ("tags", ", ".join(adapter.tags)),
-                ("licence", adapter.licence),
+                ("licence", adapter.licence or "not stated"),
                 ("rating", adapter.maturity),
                 ("visibility", adapter.visibility),
                 ("latest", adapter.latest_version),

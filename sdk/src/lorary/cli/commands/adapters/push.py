@@ -6,10 +6,12 @@ import importlib
 import os
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands.adapters.new_adapter_options import require_same_adapter
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
@@ -25,6 +27,7 @@ from lorary.cli.output.text import (
 )
 from lorary.cli.references import on_hub
 from lorary.client.models import RATINGS
+from lorary.client.transfers.cards import states_licence
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -37,7 +40,8 @@ KINDS = (
 
 #: Field of the details to the option that gives it.
 OPTIONS = {
-    "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
+    "title": "--title", "kind": "--kind", "rating": "--rating", "licence": "--licence",
+    "trigger_words": "--trigger",
     "optional_trigger_words": "--optional-trigger", "family": "--family", "lineage": "--lineage",
     "label": "--label", "notes": "--notes", "strength": "--strength",
 }  # fmt: skip
@@ -86,6 +90,12 @@ def _configure_new_adapter(parser: Parser) -> None:
         choices=RATINGS,
         metavar="RATING",
         help=f"content rating of a new adapter: {', '.join(RATINGS)}",
+    )
+    parser.add_argument(
+        "--licence",
+        default="",
+        metavar="ID",
+        help="licence of a new adapter, such as cc-by-4.0; default: that of README.md or the file",
     )
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
@@ -138,6 +148,7 @@ def _push_to(args: Namespace) -> int:
         title=args.title,
         kind=args.kind,
         rating=args.rating,
+        licence=args.licence,
         visibility=args.visibility,
         trigger_words=args.trigger,
         optional_trigger_words=args.optional_trigger,
@@ -161,6 +172,11 @@ def _push_to(args: Namespace) -> int:
         return code
     with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
+
+        def check(found: Sequence[Finding], adapter: client.Adapter | None) -> None:
+            require_same_adapter(args, adapter, lambda: _has_weights(hub, adapter, args.files))
+            leaks(found, adapter)
+
         with meter(_kept, is_resumable=True) as draw:
             progress = _Resumptions(draw)
             pushed = hub.push(
@@ -170,13 +186,10 @@ def _push_to(args: Namespace) -> int:
                 draft=args.draft,
                 wait=args.wait,
                 on_progress=progress,
-                on_checked=leaks,
+                on_checked=check,
             )
-    if not pushed.is_new:
-        note_unused(args, target)
-    elif not args.kind and pushed.adapter is not None and pushed.adapter.kind:
-        kind = plain(pushed.adapter.kind)
-        note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
+    if pushed.is_new and pushed.adapter is not None:
+        _note_missing(args, pushed.adapter)
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
@@ -189,11 +202,24 @@ def _push_to(args: Namespace) -> int:
     return 0
 
 
-def note_unused(args: Namespace, target: client.Reference) -> None:
-    """Say which options an existing adapter does not use."""
-    if args.kind or args.title or args.rating:
-        options = "--kind, --title and --rating"
-        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
+def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
+    """Say what was not given for a new adapter."""
+    if not args.kind and adapter.kind:
+        kind = plain(adapter.kind)
+        note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
+    is_stated = args.licence or adapter.licence or states_licence(map(Path, args.files))
+    if not is_stated:
+        note("lorary: no licence is stated (--licence); its page can add one")
+
+
+def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequence[str]) -> bool:
+    """Return whether an adapter has one of the files."""
+    wanted = adapter.full_name.casefold() if adapter else ""
+    return any(
+        match.is_same_file and match.version.adapter.casefold() == wanted
+        for found in hub.find_all(list(map(Path, files)))
+        for match in found.matches
+    )
 
 
 def _kept(progress: Progress) -> str:

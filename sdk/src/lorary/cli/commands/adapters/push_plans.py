@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.anatomy import Finding
 from lorary.cli.command import UsageError
-from lorary.cli.commands.adapters.push import OPTIONS, note_unused
+from lorary.cli.commands.adapters.new_adapter_options import require_same_adapter
+from lorary.cli.commands.adapters.push import OPTIONS
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import facts_of, finish, result_document
@@ -24,6 +25,7 @@ from lorary.client.finding.by_hash import find_hashes
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.cards import states_licence
 from lorary.client.transfers.details import require_known_family
 from lorary.file_locks import exclusive
 from lorary.library.importing.fields import Field
@@ -31,7 +33,7 @@ from lorary.library.sidecars.reading import Value
 
 if TYPE_CHECKING:
     from lorary.anatomy import Inspection
-    from lorary.client import Details
+    from lorary.client import Adapter, Details
     from lorary.client.finding.by_hash import Match
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
@@ -59,8 +61,6 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         if adapter is None:
             publishing.require_namespace(account, target.owner)
         else:
-            if not adapter.is_empty:
-                note_unused(args, target)
             target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
@@ -73,6 +73,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
             if details.label and len(run.adapter.versions) + len(run.here) > 1:
                 message = "--label is for one version; those of a run are named by epoch or step"
                 raise UsageError(message)
+            if run.adapter.versions:
+                require_same_adapter(args, adapter, lambda: run.is_begun)
             report = RunReport(run, Questions(target, adapter, details.visibility), args)
             publishing.require_family(report.looked.items(), details.family)
             report.show()
@@ -131,13 +133,18 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
             publishing.require_namespace(account, target.owner)
         digests = [digest_file(place) for place, _ in checked.inspections]
         known = find_hashes(session, digests)
+    is_begun = checked.adapter is not None and any(
+        _is_in(one, checked.adapter) for matches in known.values() for one in matches
+    )
+    require_same_adapter(args, checked.adapter, lambda: is_begun)
     version = _version_of(checked, [known[sha256] for sha256 in digests])
     looked = [one for _, one in checked.inspections]
     own = checked.adapter.full_name if checked.adapter else target.full_name  # it may be renamed
     if others := _elsewhere(own, known):
         looked[0] = replace(looked[0], findings=(*looked[0].findings, _known(others)))
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
-    stated = {*fields, *words}
+    licence = {"licence"} if checked.licence or states_licence(places) else set()
+    stated = {*fields, *words, *licence}
     questions = Questions(target, checked.adapter, details.visibility)
     if not args.json:
         names = " + ".join(place.name for place in places)
@@ -181,16 +188,14 @@ def _version_of(checked: publishing.Checked, known: Sequence[Sequence[Match]]) -
     """Return the version of the adapter that has these weights; empty for none."""
     if checked.adapter is None:
         return ""
-    wanted = checked.adapter.full_name.casefold()
-    shared = [
-        {
-            one.version.name
-            for one in matches
-            if one.is_same_file and one.version.adapter.casefold() == wanted
-        }
-        for matches in known
-    ]
+    adapter = checked.adapter
+    shared = [{one.version.name for one in matches if _is_in(one, adapter)} for matches in known]
     return min(set.intersection(*shared), default="")
+
+
+def _is_in(match: Match, adapter: Adapter) -> bool:
+    wanted = adapter.full_name.casefold()
+    return match.is_same_file and match.version.adapter.casefold() == wanted
 
 
 def _has_words(one: Inspection) -> bool:

@@ -65,12 +65,12 @@ def dtype_of(args: argparse.Namespace) -> str | None:
 
 
 def out_path(args: argparse.Namespace, inputs: Sequence[Path]) -> Path:
-    """Return the path to write to.
+    """Return the path to write to, and create its folder.
 
     Raises:
         FileMissing: an input is missing.
         TargetTaken: the path exists.
-        TargetUnusable: the path is an input, or its folder does not exist.
+        TargetUnusable: the path is an input or a folder, or its folder cannot be created.
     """
     for path in inputs:
         require_file(path)
@@ -83,9 +83,14 @@ def out_path(args: argparse.Namespace, inputs: Sequence[Path]) -> Path:
         if not args.force:
             message = f"{out} exists. Choose another file, or replace it with --force."
             raise errors.TargetTaken(message, facts=facts)
-    if out.is_dir() or not out.parent.is_dir():
-        message = f"{out} cannot be written: it is a folder, or its folder does not exist."
+    if out.is_dir():
+        message = f"{out} is a folder. Name the file to write, such as {out / 'out.safetensors'}."
         raise errors.TargetUnusable(message, facts=facts)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"The folder {out.parent} cannot be created: {error.strerror}."
+        raise errors.TargetUnusable(message, facts=facts) from error
     return out
 
 

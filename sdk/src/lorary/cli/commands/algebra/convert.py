@@ -17,7 +17,7 @@ from lorary.cli.commands.algebra.arguments import (
     require_family,
     written,
 )
-from lorary.cli.output.text import emit, pairs, plain, show, strong
+from lorary.cli.output.text import emit, note, pairs, plain, show, strong
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ def _convert(args: Namespace) -> int:
         emit(_document(found))
     else:
         show([strong(plain(found.out.path)), *pairs(list(_facts(found)))])
+    if found.lacks_config:
+        note(
+            "lorary: no adapter_config.json was written: the file adapts several models, such as "
+            "UNet and text encoder, and PEFT loads the adapter of one"
+        )
     return 0
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs
+from lorary.cli.commands.adapters.push import KINDS
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import (
+    KIND_ASKED,
     finish,
     planned_document,
     planned_lines,
@@ -28,6 +30,7 @@ from lorary.sizes import count_bytes
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
     from lorary.client.models import Account
+    from lorary.library.importing.fields import Fields
     from lorary.library.importing.planning import Plan
 
 _KEPT = "What is published stays. Run the same command again to go on."
@@ -48,6 +51,18 @@ def _configure(parser: Parser) -> None:
             default="private",
             help=f"make new adapters visible to {who}; by default only you see them",
         )
+    parser.add_argument(
+        "--kind",
+        default="",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"of new adapters; default: that in sidecars, else style. Kinds: {', '.join(KINDS)}",
+    )
+    parser.add_argument(
+        "--skip-known",
+        action="store_true",
+        help="leave out files that an adapter of another namespace on the hub has",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only report what would be done")
     parser.add_argument("--yes", action="store_true", help="do not ask before publishing")
     add_jobs(parser)
@@ -72,7 +87,9 @@ def _import(args: Namespace) -> int:
             raise scanned.failure
         with library.Journal(home, session.endpoint, args.to) as journal:
             rows = library.rows(index, session.endpoint, library.Filters(roots=roots))
-            plan = library.plan(rows, args.to, journal.entries())
+            plan = library.plan(rows, args.to, journal.entries(), _given(args))
+            if args.skip_known:
+                plan = plan.without_known(args.to)
             will_publish = args.yes and not args.dry_run
             if not (args.json and will_publish):
                 _report(args, plan)
@@ -116,13 +133,27 @@ def _account(args: Namespace, session: Session) -> Account | None:
     return account
 
 
+def _given(args: Namespace) -> Fields:
+    """Return the values of options."""
+    from lorary.library.importing.fields import Field  # noqa: PLC0415 - --help does not need it
+    from lorary.library.sidecars.reading import Value  # noqa: PLC0415
+
+    return {"kind": Field(Value("kind", args.kind, "--kind", "declared"))} if args.kind else {}
+
+
 def _report(args: Namespace, plan: Plan) -> None:
     named = [(f"{args.to}/{one.name}", one.versions) for one in plan.adapters]
     versions = [version for _, listed in named for version in listed]
+    without_kind = {
+        f"{args.to}/{one.name}"
+        for one in plan.adapters
+        if not one.is_known and "kind" not in one.fields
+    }
     if args.json:
         for name, listed in named:
+            asks = [KIND_ASKED] if name in without_kind else []
             for version in listed:
-                emit(planned_document(name, version))
+                emit({**planned_document(name, version), "asks": asks})
         for skipped in plan.skipped:
             emit(skipped_document(skipped))
         return
@@ -130,6 +161,9 @@ def _report(args: Namespace, plan: Plan) -> None:
     show(entries(lines) if lines else [])
     show_sidecar_errors(versions)
     show_skipped(plan.skipped)
+    if without_kind:
+        count = count_of(len(without_kind), "new adapter")
+        show(f"  missing  kind of {count}, {KIND_ASKED['default']} is used (--kind)")
     if args.visibility != "private" and any(one.reason == "published" for one in plan.skipped):
         note(
             f"lorary: --{args.visibility} is for new adapters: those that are published already "
