@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lorary.client.models import Account
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.planning import Plan
+    from lorary.library.importing.publishing import Importer, ImportResult
 
 _KEPT = "What is published stays. Run the same command again to go on."
 
@@ -103,13 +104,19 @@ def _import(args: Namespace) -> int:
             if is_asking and not is_confirmed("Publish this?"):
                 message = "Nothing was sent."
                 raise LoraryError(message, code="not_confirmed")
-            with meter(lambda _: _KEPT, is_resumable=True) as draw:
-                results = []
-                for result in importer.run(plan, jobs=args.jobs, on_progress=draw):
-                    results.append(result)
-                    if args.json:
-                        emit(result_document(result))
+            results = _publish(args, importer, plan)
     return finish(results, is_json=args.json)
+
+
+def _publish(args: Namespace, importer: Importer, plan: Plan) -> list[ImportResult]:
+    """Publish what is planned, and report each result with ``--json``."""
+    results = []
+    with meter(lambda _: _KEPT, is_resumable=True) as draw:
+        for result in importer.run(plan, jobs=args.jobs, on_progress=draw):
+            results.append(result)
+            if args.json:
+                emit(result_document(result))
+    return results
 
 
 def _account(args: Namespace, session: Session) -> Account | None:
