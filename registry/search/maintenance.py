@@ -27,17 +27,19 @@ class Checked:
         missing: Adapters without a document.
         stale: Documents from an older release, or that differ from their adapters.
         has_index: Whether the full-text index matches the documents.
+        has_spelling: Whether no rebuild is running or was interrupted, so that all words are known.
     """
 
     adapters: int
     missing: int
     stale: int
     has_index: bool
+    has_spelling: bool
 
     @property
     def is_well(self) -> bool:
-        """Whether all documents and the index are up to date."""
-        return self.has_index and not self.missing and not self.stale
+        """Whether all documents, the index and the words for corrections are up to date."""
+        return self.has_index and self.has_spelling and not self.missing and not self.stale
 
 
 def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None = None) -> Checked:
@@ -50,9 +52,10 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
     total = Adapter.objects.count()
     documented = SearchDocument.objects.values("pk")
     missing = Adapter.objects.exclude(pk__in=documented).count()
+    has_spelling = spelling.is_complete()
     if is_quick:
         stale = SearchDocument.objects.exclude(form=FORM).count()
-        return Checked(total, missing, stale, schema.is_installed(connection))
+        return Checked(total, missing, stale, schema.is_installed(connection), has_spelling)
     stale = done = 0
     for pks in _batches():
         batch = _described(pks)
@@ -65,7 +68,8 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
         done += len(batch)
         if progress is not None:
             progress(done, total)
-    return Checked(total, missing, stale, schema.is_installed(connection) and _is_index_right())
+    has_index = schema.is_installed(connection) and _is_index_right()
+    return Checked(total, missing, stale, has_index, has_spelling)
 
 
 def _is_current(document: SearchDocument, wanted: Mapping[str, Any]) -> bool:
@@ -88,9 +92,12 @@ def _is_index_right() -> bool:
 def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     """Rewrite all documents and rebuild the index; return how many documents changed.
 
-    Searches work meanwhile if the index exists. Each batch locks its adapters, so no edit is lost.
+    Searches work meanwhile if the index exists, except at the end, when PostgreSQL rebuilds it.
+    Each batch locks its adapters, so no edit is lost. After an interruption, ``check`` reports that
+    a rebuild is needed, which then continues.
     """
     total, changed, done = Adapter.objects.count(), 0, 0
+    begun = spelling.begin_rebuild()
     if not schema.is_installed(connection):
         schema.remove(connection)  # what is left of it would fail when documents are written
     words = set[str]()
@@ -111,8 +118,7 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
         done += len(batch)
         if progress is not None:
             progress(done, total)
-    spelling.learn(words)
-    spelling.forget_all_but(words)
+    spelling.rebuild(words, begun)
     if schema.is_installed(connection):
         schema.rebuild(connection)
     else:

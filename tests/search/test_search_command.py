@@ -11,6 +11,7 @@ from django.core.management import call_command
 
 from hub.operations.doctor import PROBES
 from registry.models import SearchDocument
+from registry.search import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ def test_a_check_ends_with_an_error_until_a_rebuild(published: Callable[..., Ada
     assert code == 1
     assert json.loads(document) == {
         "ok": False, "adapters": 1, "missing": 0, "stale": 1, "has_index": True,
+        "has_spelling": True,
     }  # fmt: skip
     assert json.loads(run("rebuild", "--json")[0]) == {"changed": 1}
     assert run("rebuild")[0].startswith("0 search documents changed")
@@ -55,3 +57,18 @@ def test_the_doctor_reports_missing_documents(published: Callable[..., Adapter])
     (report,) = PROBES["search"]()
     assert report.state == "error"
     assert "search rebuild" in report.hint
+
+
+def test_check_and_doctor_report_an_interrupted_rebuild(published: Callable[..., Adapter]) -> None:
+    published("noir")
+    spelling.begin_rebuild()
+    text, code = run("check")
+    assert code == 1
+    assert "was interrupted.\nRun `manage.py search rebuild`." in text
+    (report,) = PROBES["search"]()
+    assert report.state == "error"
+    assert "was interrupted" in report.message
+    assert run("rebuild")[1] == 0
+    assert run("check")[1] == 0
+    (report,) = PROBES["search"]()
+    assert report.state == "ok"

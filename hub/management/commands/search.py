@@ -51,5 +51,7 @@ class Command(BaseCommand):
             f"{checked.missing:,}, stale: {checked.stale:,}; the index "
             f"{'agrees' if checked.has_index else 'does not agree'} with them."
         )
+        if not checked.has_spelling:
+            self.stdout.write("A rebuild is running or was interrupted.")
         if not checked.is_well:
             self.stdout.write("Run `manage.py search rebuild`.")
