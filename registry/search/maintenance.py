@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connection, transaction
 
+from registry import table_locks
 from registry.models import Adapter, SearchDocument
 from registry.search import documents, schema, spelling
 from registry.search.documents import FORM, Described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: Number of adapters read and written at a time.
 BATCH = 500
@@ -95,11 +98,15 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     Searches work meanwhile if the index exists, except at the end, when PostgreSQL rebuilds it.
     Each batch locks its adapters, so no edit is lost. After an interruption, ``check`` reports that
     a rebuild is needed, which then continues.
+
+    Raises:
+        LocksUnavailable: Another process kept a table locked.
     """
     total, changed, done = Adapter.objects.count(), 0, 0
     begun = spelling.begin_rebuild()
     if not schema.is_installed(connection):
-        schema.remove(connection)  # what is left of it would fail when documents are written
+        # What is left of it would fail when documents are written.
+        _retried(schema.remove, "Removing what is left of the search index")
     words = set[str]()
     for pks in _batches():
         with transaction.atomic():
@@ -120,10 +127,14 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
             progress(done, total)
     spelling.rebuild(words, begun)
     if schema.is_installed(connection):
-        schema.rebuild(connection)
+        _retried(schema.rebuild, "Rebuilding the search index")
     else:
-        schema.install(connection)
+        _retried(schema.install, "Creating the search index")
     return changed
+
+
+def _retried(change: Callable[[BaseDatabaseWrapper], None], name: str) -> None:
+    table_locks.retried(connection, lambda: change(connection), name=name)
 
 
 def _described(pks: Sequence[int]) -> dict[int, Described]:

@@ -7,11 +7,13 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db import connection
 
 from hub.operations.doctor import PROBES
+from registry import table_locks
 from registry.models import SearchDocument
-from registry.search import spelling
+from registry.search import schema, spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,3 +74,26 @@ def test_check_and_doctor_report_an_interrupted_rebuild(published: Callable[...,
     assert run("check")[1] == 0
     (report,) = PROBES["search"]()
     assert report.state == "ok"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_rebuild_waits_for_a_lock_without_keeping_others_waiting(
+    published: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published("noir")
+    schema.remove(connection)
+    monkeypatch.setattr(table_locks, "PAUSES_S", (0.1, 0.1))
+    reader = connection.copy()
+    try:
+        reader.set_autocommit(False)
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM registry_searchdocument")
+            with pytest.raises(CommandError, match=r"search index got no lock in 3 tries"):
+                run("rebuild")
+            cursor.execute("SELECT count(*) FROM registry_searchdocument")
+    finally:
+        reader.close()
+    assert run("check")[1] == 1
+    run("rebuild")
+    assert run("check")[1] == 0
