@@ -1,5 +1,7 @@
 """Locks of PostgreSQL's tables that a migration waits for beside a running hub.
 
+``search rebuild`` waits in the same way for the table of the full-text index.
+
 A migration that changes several tables locks one after the other. A request that reads a table the
 migration still needs, and then one that it has locked, waits for the migration, which waits for the
 request. PostgreSQL ends such a deadlock by an error in one of the two, often in the request. So a
@@ -104,7 +106,7 @@ def retried(
         message = (
             f"{name} got no lock in {len(PAUSES_S) + 1} tries and {time.monotonic() - started:.0f} "
             f"s, and was not applied. {_held_by(connection)} Wait until it has ended, or stop the "
-            "hub; then run `manage.py migrate` again."
+            "hub; then run the command again."
         )
         raise LocksUnavailable(message) from error
 

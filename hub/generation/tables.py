@@ -9,8 +9,10 @@ from django.core.management.color import no_style
 from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
 
+from registry import bulk_inserts
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
 #: Page cache of SQLite while rows are inserted, in KiB.
@@ -57,7 +59,7 @@ class Table:
         """Insert the rows that were added, and return how many; call it inside a transaction."""
         rows, self._rows = self._rows, []
         if rows:
-            _INSERTS[connection.vendor](self.model._meta.db_table, self._columns, rows)  # noqa: SLF001
+            bulk_inserts.insert(self.model._meta.db_table, self._columns, rows)  # noqa: SLF001
         return len(rows)
 
 
@@ -72,34 +74,6 @@ def _default(field: models.Field[Any, Any]) -> Any:  # noqa: ANN401 - a value of
         msg = f"{field.model.__name__}.{field.name} needs a date in each row."
         raise TypeError(msg)
     return value
-
-
-def _copy(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert rows into PostgreSQL."""
-    names = ", ".join(map(connection.ops.quote_name, columns))
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {connection.ops.quote_name(table)} ({names}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
-
-
-def _insert(table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows into SQLite."""
-    names = ", ".join(map(connection.ops.quote_name, columns))
-    marks = ", ".join(["%s"] * len(columns))
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {connection.ops.quote_name(table)} ({names}) VALUES ({marks})",  # noqa: S608 - names of the models
-            rows,
-        )
-
-
-_INSERTS: dict[str, Callable[[str, Sequence[str], Any], None]] = {
-    "postgresql": _copy,
-    "sqlite": _insert,
-}
 
 
 def as_json(value: object) -> str:

@@ -542,7 +542,10 @@ def _search() -> Iterator[Report]:
         yield Report("search", "ok", "Every adapter has a current search document.")
         return
     index = "" if found.has_index else " The full-text index is missing or of another release."
-    message = f"Missing search documents: {found.missing:,}; outdated: {found.stale:,}.{index}"
+    spelling = "" if found.has_spelling else " A rebuild is running or was interrupted."
+    message = (
+        f"Missing search documents: {found.missing:,}; outdated: {found.stale:,}.{index}{spelling}"
+    )
     yield Report("search", "error", message, "Run `manage.py search rebuild`.")
 
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connection, transaction
 
+from registry import table_locks
 from registry.models import Adapter, SearchDocument
 from registry.search import documents, schema, spelling
 from registry.search.documents import FORM, Described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: Number of adapters read and written at a time.
 BATCH = 500
@@ -27,17 +30,19 @@ class Checked:
         missing: Adapters without a document.
         stale: Documents from an older release, or that differ from their adapters.
         has_index: Whether the full-text index matches the documents.
+        has_spelling: Whether no rebuild is running or was interrupted, so that all words are known.
     """
 
     adapters: int
     missing: int
     stale: int
     has_index: bool
+    has_spelling: bool
 
     @property
     def is_well(self) -> bool:
-        """Whether all documents and the index are up to date."""
-        return self.has_index and not self.missing and not self.stale
+        """Whether all documents, the index and the words for corrections are up to date."""
+        return self.has_index and self.has_spelling and not self.missing and not self.stale
 
 
 def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None = None) -> Checked:
@@ -50,9 +55,10 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
     total = Adapter.objects.count()
     documented = SearchDocument.objects.values("pk")
     missing = Adapter.objects.exclude(pk__in=documented).count()
+    has_spelling = spelling.is_complete()
     if is_quick:
         stale = SearchDocument.objects.exclude(form=FORM).count()
-        return Checked(total, missing, stale, schema.is_installed(connection))
+        return Checked(total, missing, stale, schema.is_installed(connection), has_spelling)
     stale = done = 0
     for pks in _batches():
         batch = _described(pks)
@@ -65,7 +71,8 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
         done += len(batch)
         if progress is not None:
             progress(done, total)
-    return Checked(total, missing, stale, schema.is_installed(connection) and _is_index_right())
+    has_index = schema.is_installed(connection) and _is_index_right()
+    return Checked(total, missing, stale, has_index, has_spelling)
 
 
 def _is_current(document: SearchDocument, wanted: Mapping[str, Any]) -> bool:
@@ -88,11 +95,18 @@ def _is_index_right() -> bool:
 def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     """Rewrite all documents and rebuild the index; return how many documents changed.
 
-    Searches work meanwhile if the index exists. Each batch locks its adapters, so no edit is lost.
+    Searches work meanwhile if the index exists, except at the end, when PostgreSQL rebuilds it.
+    Each batch locks its adapters, so no edit is lost. After an interruption, ``check`` reports that
+    a rebuild is needed, which then continues.
+
+    Raises:
+        LocksUnavailable: Another process kept a table locked.
     """
     total, changed, done = Adapter.objects.count(), 0, 0
+    begun = spelling.begin_rebuild()
     if not schema.is_installed(connection):
-        schema.remove(connection)  # what is left of it would fail when documents are written
+        # What is left of it would fail when documents are written.
+        _retried(schema.remove, "Removing what is left of the search index")
     words = set[str]()
     for pks in _batches():
         with transaction.atomic():
@@ -111,13 +125,16 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
         done += len(batch)
         if progress is not None:
             progress(done, total)
-    spelling.learn(words)
-    spelling.forget_all_but(words)
+    spelling.rebuild(words, begun)
     if schema.is_installed(connection):
-        schema.rebuild(connection)
+        _retried(schema.rebuild, "Rebuilding the search index")
     else:
-        schema.install(connection)
+        _retried(schema.install, "Creating the search index")
     return changed
+
+
+def _retried(change: Callable[[BaseDatabaseWrapper], None], name: str) -> None:
+    table_locks.retried(connection, lambda: change(connection), name=name)
 
 
 def _described(pks: Sequence[int]) -> dict[int, Described]:

@@ -13,12 +13,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from django.db import IntegrityError, transaction
+from django.db.models import F
 from rapidfuzz.distance import OSA
 
+from registry import bulk_inserts
 from registry.models import SpellingKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: Minimum and maximum length of words that have keys; shorter ones have too many neighbours.
 MIN_LETTERS, MAX_LETTERS = 4, 24
@@ -31,6 +34,10 @@ MAX_COMPARED, MAX_SIMILAR = 2_000, 5
 #: Trigger words often have digits, such as `mystl3`; numbers and `v2` are not spelt.
 _SPELT = re.compile(r"(?:\d{0,21}[^\W\d_]){3}[^\W_]*+\Z")
 _BATCH = 500
+#: Words of which a rebuild stores or deletes all keys in one transaction: about a second.
+_MANY = 10_000
+#: The key of no word. Its row says that a rebuild changes the keys.
+_UNFINISHED = ""
 
 
 def is_spelt(word: str) -> bool:
@@ -70,13 +77,52 @@ def learn(words: Iterable[str]) -> None:
         SpellingKey.objects.bulk_create(rows, ignore_conflicts=True, batch_size=_BATCH)
 
 
-def forget_all_but(words: set[str]) -> int:
-    """Delete the keys of words that no document contains; return the number of these words."""
-    known = SpellingKey.objects.values_list("word", flat=True).distinct().order_by("word")
-    gone = [word for word in known.iterator() if word not in words]
-    for start in range(0, len(gone), _BATCH):
-        SpellingKey.objects.filter(word__in=gone[start : start + _BATCH]).delete()
-    return len(gone)
+def begin_rebuild() -> int:
+    """Mark the keys as incomplete until ``rebuild``; return the number that it needs."""
+    SpellingKey.objects.filter(key=_UNFINISHED).delete()
+    return SpellingKey.objects.create(key=_UNFINISHED, word=_UNFINISHED).pk
+
+
+def is_complete() -> bool:
+    """Whether no rebuild is running or was interrupted."""
+    return not SpellingKey.objects.filter(key=_UNFINISHED).exists()
+
+
+def rebuild(words: set[str], begun: int) -> None:
+    """Store the keys of words, and delete those of words that no document contains.
+
+    It commits after each ``_MANY`` words, and readers and writers work meanwhile.
+
+    Args:
+        words: Those of all documents; the set is empty afterwards.
+        begun: What ``begin_rebuild`` returned before the first document was read. Words that were
+            stored later may be of documents that were read before, so they stay.
+    """
+    gone = []
+    # Each word has itself as a key.
+    known = SpellingKey.objects.filter(key=F("word")).exclude(key=_UNFINISHED)
+    for pk, word in known.values_list("pk", "word").iterator():
+        if word in words:
+            words.remove(word)
+        elif pk < begun:
+            gone.append(word)
+    # Sorted, so that two transactions do not deadlock, and neighbours in the index come together.
+    new = sorted(filter(is_spelt, words))
+    words.clear()
+    for start in range(0, len(new), _MANY):
+        _store(new[start : start + _MANY])
+    for start in range(0, len(gone), _MANY):
+        SpellingKey.objects.filter(word__in=gone[start : start + _MANY]).delete()
+    SpellingKey.objects.filter(key=_UNFINISHED).delete()
+
+
+def _store(batch: Sequence[str]) -> None:
+    rows = ((key, word) for word in batch for key in sorted(all_keys(word)))
+    try:
+        with transaction.atomic():
+            bulk_inserts.insert(SpellingKey._meta.db_table, ("key", "word"), rows)  # noqa: SLF001 - Django's documented API
+    except IntegrityError:  # a publication has stored one of the words meanwhile
+        learn(batch)
 
 
 def similar(word: str) -> list[tuple[int, str]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection, transaction
 
+from registry import bulk_inserts
 from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.models import Adapter, SearchDocument, SpellingKey, Version
-from registry.search import maintenance, schema
+from registry.search import maintenance, schema, spelling
 from registry.versions import services as versions
 from registry.versions import withdraw
 from registry.versions.details import Details
@@ -18,7 +19,7 @@ from tests import catalogue
 from tests.registry.files import LORA, OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from registry.models import User
 
@@ -138,6 +139,76 @@ def test_a_check_finds_what_is_missing_or_stale_and_a_rebuild_mends_it(
     SpellingKey.objects.create(key="gone", word="gone")
     assert maintenance.rebuild() == 0
     assert not SpellingKey.objects.filter(word="gone").exists()
+
+
+def stored_keys() -> set[tuple[str, str]]:
+    return set(SpellingKey.objects.values_list("key", "word"))
+
+
+def test_a_rebuild_stores_the_keys_that_publications_store(
+    published: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("zebra", "giraffe", "mystl3-portrait"):
+        published(name, name.title(), trigger_words=["ohwxstyle"], tags=["Dark mood"])
+    before = stored_keys()
+    assert {("zebra", "zebra"), ("ebra", "zebra"), ("gira-", "giraffe")} <= before
+    monkeypatch.setattr(spelling, "_MANY", 2)
+    SpellingKey.objects.all().delete()
+    maintenance.rebuild()
+    assert stored_keys() == before
+    # A publication stores a word after the rebuild has looked for it.
+    SpellingKey.objects.filter(key="zebra", word="zebra").delete()
+    maintenance.rebuild()
+    assert stored_keys() == before
+
+
+def test_words_that_are_stored_during_a_rebuild_stay(
+    ada: User, published: Callable[..., Adapter]
+) -> None:
+    first = published("first")
+
+    def edit(_done: int, _total: int) -> None:
+        cards.edit_adapter(actor=ada, adapter=first, title="Giraffe")
+
+    maintenance.rebuild(progress=edit)
+    assert SpellingKey.objects.filter(word="giraffe").exists()
+    Adapter.objects.filter(pk=first.pk).update(title="Zebra")
+    maintenance.rebuild()
+    assert not SpellingKey.objects.filter(word="giraffe").exists()
+
+
+def test_an_interrupted_rebuild_is_noticed_and_the_next_one_continues(
+    published: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("zebra", "giraffe", "portrait"):
+        published(name)
+    before = stored_keys()
+    SpellingKey.objects.all().delete()
+    insert = bulk_inserts.insert
+
+    def until_portrait(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        def interrupted() -> Iterator[tuple[Any, ...]]:
+            for row in rows:
+                yield row
+                if row == ("portrai", "portrait"):
+                    raise KeyboardInterrupt
+
+        insert(table, columns, interrupted())
+
+    monkeypatch.setattr(spelling, "_MANY", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk_inserts, "insert", until_portrait)
+        with pytest.raises(KeyboardInterrupt):
+            maintenance.rebuild()
+    assert {word for _key, word in stored_keys()} >= {"giraffe"}
+    assert not {word for _key, word in stored_keys()} & {"portrait", "zebra"}
+    for is_quick in (True, False):
+        found = maintenance.check(is_quick=is_quick)
+        assert (found.missing, found.stale, found.has_spelling, found.is_well) == (
+            0, 0, False, False,
+        )  # fmt: skip
+    maintenance.rebuild()
+    assert stored_keys() == before
 
 
 def test_a_lost_index_is_noticed_and_put_back(published: Callable[..., Adapter]) -> None:

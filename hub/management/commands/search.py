@@ -8,11 +8,12 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import LARGE_STEP, report_step
 from hub.plurals import counted
 from registry.search import maintenance
+from registry.table_locks import LocksUnavailable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -34,7 +35,10 @@ class Command(BaseCommand):
         """Check, or rebuild; exit with 1 if a check found a difference."""
         progress = None if options["json"] else partial(report_step, "adapters", step=LARGE_STEP)
         if options["action"] == "rebuild":
-            changed = maintenance.rebuild(progress=progress)
+            try:
+                changed = maintenance.rebuild(progress=progress)
+            except LocksUnavailable as error:
+                raise CommandError(str(error)) from error
             text = f"{counted(changed, 'search document')} changed; the index was rebuilt."
             self.stdout.write(json.dumps({"changed": changed}) if options["json"] else text)
             return
@@ -51,5 +55,7 @@ class Command(BaseCommand):
             f"{checked.missing:,}, stale: {checked.stale:,}; the index "
             f"{'agrees' if checked.has_index else 'does not agree'} with them."
         )
+        if not checked.has_spelling:
+            self.stdout.write("A rebuild is running or was interrupted.")
         if not checked.is_well:
             self.stdout.write("Run `manage.py search rebuild`.")
