@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,14 +101,19 @@ def _locked(args: Namespace, names: list[str] | None) -> int:
 
 def _report_locked(changes: Iterable[Locked]) -> None:
     """Write errors, yanked versions and why nothing newer was taken to standard error."""
+    changes = list(changes)
+    _note_errors({one.wish.label: one.error for one in changes if one.error is not None})
     for one in changes:
-        if one.error is not None:
-            note(plain(f"lorary: {one.wish.label}: {one.error.detail}"))
-        elif one.state == "yanked":
+        if one.state == "yanked":
             reason = one.reason or "no reason given"
             note(plain(f"lorary: {one.wish.label} {one.version} was yanked: {reason}"))
         elif one.reason:
             note(plain(f"lorary: {one.wish.label} stays at {one.version}: {one.reason}"))
+
+
+def _note_errors(errors: Mapping[str, LoraryError]) -> None:
+    for line in library.reasons(errors):
+        note(plain(f"lorary: {line}"))
 
 
 def _locked_row(one: Locked) -> list[str]:
@@ -328,9 +333,7 @@ def _outdated(args: Namespace) -> int:
     else:
         _show_outdated([one for one in found if not one.is_current])
     failed = [one.error for one in found if one.error]
-    for one in found:
-        if one.error is not None:
-            note(plain(f"lorary: {one.wish.label}: {one.error.detail}"))
+    _note_errors({one.wish.label: one.error for one in found if one.error is not None})
     return exit_code(failed[0]) if failed else 0
 
 
