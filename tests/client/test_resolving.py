@@ -86,7 +86,8 @@ def test_names_are_found_on_the_hub_if_there_is_no_hash(
     assert noir == {
         "file": str(workflow), "name": "style/noir.safetensors", "strength": 0.8, "hashes": {},
         "state": "hub", "adapter": "studio/noir", "version": "v1", "sha256": sha(NOIR),
-        "derived": None, "evidence": "name", "path": None, "candidates": [], "reason": None,
+        "derived": None, "evidence": "name", "path": None, "candidates": [], "also": [],
+        "reason": None,
     }  # fmt: skip
     assert (lost["name"], lost["state"]) == ("lost.safetensors", "missing")
     assert len(published.requests("POST /api/v1/(hashes|file-names)")) == 1
@@ -244,6 +245,32 @@ def test_several_files_of_a_name_are_not_chosen_from(
     assert (ran.code, one["state"], one["adapter"]) == (3, "hub", None)
     assert sorted(one["candidates"]) == ["eve/noir@v1", "studio/noir@v1"]
     assert "may be several files" in run("resolve", workflow).err
+
+
+def test_one_file_of_several_adapters_is_chosen_as_by_its_hash(
+    run: Run, published: FakeHub, workflow: Path, tmp_path: Path
+) -> None:
+    """The adapter that had the file first, in its newest version; others are named."""
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    files = {"noir.safetensors": NOIR}
+    published.publish("eve/noir", files, published_at="2026-03-01T00:00:00Z")
+    files["README.md"] = b"# Noir"
+    published.publish("studio/noir", files, published_at="2026-06-01T00:00:00Z")
+    versions = published.versions
+    published.versions = {name: versions[name] for name in ("eve/noir", "ada/ink", "studio/noir")}
+    by_hash = run("resolve", text(tmp_path, ("noir", sha(NOIR))), "--json").document
+    assert (by_hash["adapter"], by_hash["also"]) == ("studio/noir", ["eve/noir@v1"])
+    named = run("resolve", workflow, "--json").documents[1]
+    assert (named["adapter"], named["version"], named["evidence"]) == ("studio/noir", "v2", "name")
+    assert (named["candidates"], named["also"]) == ([], ["eve/noir@v1"])
+    published.versions["studio/noir"][1]["state"] = "yanked"
+    named = run("resolve", workflow, "--json").documents[1]
+    assert (named["adapter"], named["also"]) == ("eve/noir", ["studio/noir@v2"])
+    ran = run("resolve", workflow, "--dir", folder, "--pull")
+    assert "eve/noir@v1 · by name" in ran.out
+    assert "also studio/noir@v2" in ran.out
+    assert (folder / "noir.safetensors").read_bytes() == NOIR
 
 
 def test_withdrawn_versions_are_missing_with_the_reason(

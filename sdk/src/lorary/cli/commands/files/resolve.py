@@ -159,6 +159,7 @@ def _documents(file: Resolved) -> Iterator[dict[str, object]]:
             "evidence": one.evidence,
             "path": str(one.path) if one.path else None,
             "candidates": list(one.candidates),
+            "also": list(one.also),
             "reason": one.reason or None,
         }
 
@@ -194,6 +195,8 @@ def _facts(one: LoraReference, *, is_cached: bool) -> Iterator[str]:
         yield plain(one.path)
     if one.candidates and one.version is None:
         yield "one of " + ", ".join(map(plain, one.candidates))
+    if one.also:
+        yield "also " + ", ".join(map(plain, one.also))
     if one.state == "missing" and one.reason:
         yield f"withdrawn: {plain(one.reason)}"
     elif one.state == "missing" and one.hashes:
