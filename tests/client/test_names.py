@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
-from lorary.client.names import Reference, check_endpoint, check_paths, safe_segment
+from lorary.client.names import Reference, absolute, check_endpoint, check_paths, safe_segment
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -201,3 +201,15 @@ def test_what_is_no_reference_is_refused_with_advice(text: str, advice: str) -> 
         Reference.parse(text)
     assert f"“{text}” is not owner/name" in caught.value.detail
     assert advice in caught.value.detail
+
+
+def test_a_folder_is_named_without_dots_unless_links_give_them_a_meaning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(deep)
+    monkeypatch.chdir(tmp_path)
+    assert absolute("a/../loras") == tmp_path / "loras"
+    assert absolute("link") == tmp_path / "link"
+    assert absolute("link/../loras") == tmp_path / "link" / ".." / "loras"  # a/loras

@@ -191,6 +191,20 @@ def test_pulling_brings_them_here(
     assert ran.code == 0
 
 
+def test_pulling_creates_the_folder_and_names_files_as_it_was_given(
+    run: Run, published: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del published
+    monkeypatch.chdir(tmp_path)
+    source = text(tmp_path, ("noir", sha(NOIR)[:10]))
+    pulled = run("resolve", source, "--dir", "new/loras", "--pull", "--json")
+    here = run("resolve", source, "--dir", "new/loras", "--json")
+    for ran in (pulled, here):
+        assert (ran.code, ran.document["path"]) == (0, "new/loras/noir.safetensors")
+    absent = run("resolve", source, "--dir", "new/loras", "--dir", "other", "--pull")
+    assert (absent.code, "--dir other is not a folder" in absent.err) == (2, True)
+
+
 def test_without_a_folder_they_are_pulled_into_the_cache(
     run: Run, published: FakeHub, tmp_path: Path
 ) -> None:

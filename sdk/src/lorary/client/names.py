@@ -192,7 +192,13 @@ def _advice(text: str) -> str:
 
 def absolute(folder: StrPath | None) -> Path | None:
     """Return the absolute path of a folder that a user names; None stays None."""
-    return None if folder is None else Path(folder).expanduser().absolute()
+    return None if folder is None else normal(Path(folder).expanduser().absolute())
+
+
+def normal(path: Path) -> Path:
+    """Return an absolute path without ``..``, unless links give these another meaning."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.resolve() == path.resolve() else path
 
 
 def check_endpoint(text: str) -> str:

@@ -172,8 +172,7 @@ def _sync(args: Namespace) -> int:
         frozen=args.frozen,
         jobs=args.jobs,
     )
-    if project.layout != FLAT and not project.root.exists():
-        note(plain(f"lorary: {project.root} does not exist yet; is “root” in {PROJECT} right?"))
+    is_new = project.layout != FLAT and not project.root.exists()
     steps: list[Step] = []
     with library.Hubs(args.endpoint) as hubs, meter(lambda _: _KEPT, is_resumable=True) as draw:
         if args.frozen:
@@ -190,6 +189,10 @@ def _sync(args: Namespace) -> int:
             steps.append(step)
             if args.json:
                 emit(_step_document(step, planned=args.dry_run))
+    is_planned = args.dry_run and any(step.action == "add" for step in steps)
+    if is_new and (is_planned or project.root.exists()):
+        verb = "will be" if is_planned else "was"
+        note(plain(f"lorary: {project.root} (“root” in {PROJECT}) {verb} created"))
     _report_steps(args, steps)
     failed = [step.error for step in steps if step.error and step.action == "failed"]
     return exit_code(failed[0]) if failed else 0
