@@ -285,6 +285,7 @@ class Handler(BaseHTTPRequestHandler):
             for value, form in file.get("derived", {}).items()
             if value == text.lower()
         ]
+        matches.sort(key=lambda match: str(match["version"]["published_at"]))
         return {"hash": text, "matches": matches}
 
     def _is_signed_in(self) -> bool:

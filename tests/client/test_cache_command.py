@@ -167,6 +167,27 @@ def test_verify_finds_damage_and_removes_it_only_if_asked(run: Run, cache: Cache
     assert OLD[::-1] not in snapshots(cache)
 
 
+def test_a_fix_says_what_was_removed_and_how_to_repair_linked_files(
+    run: Run, cache: Cache, tmp_path: Path
+) -> None:
+    blob = cache.blob(sha(DRAWN))
+    blob.chmod(0o644)
+    blob.write_bytes(DRAWN[::-1])
+    linked = tmp_path / "loras" / "ink.safetensors"
+    assert linked.read_bytes() == DRAWN[::-1]
+    plan = run("cache", "verify")
+    assert (plan.code, "nothing was removed; --fix removes" in plan.err) == (1, True)
+    ran = run("cache", "verify", "--fix")
+    assert (ran.code, ran.out.splitlines()[-1]) == (1, "3 intact, 1 damaged. 1 file removed.")
+    assert "damaged, removed" in ran.out
+    assert "nothing was removed" not in ran.err
+    assert "pull them again with --verify --force" in ran.err
+    assert run("pull", INK, "--to", linked.parent, "--verify", "--force").code == 0
+    assert linked.read_bytes() == DRAWN
+    again = run("cache", "verify", "--fix")
+    assert (again.code, again.out, again.err) == (0, "4 intact, 0 damaged.\n", "")
+
+
 def test_what_was_used_since_it_was_listed_stays(cache: Cache, hub: Hub) -> None:
     files = CachedFiles(cache)
     stale = files.stale(unused_since=time.time() - 25 * DAY_S, max_bytes=None)

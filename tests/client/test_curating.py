@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,29 @@ NAME = "studio/noir"
 def two(fake: FakeHub) -> None:
     fake.publish(NAME, {"a.safetensors": b"1"})
     fake.publish(NAME, {"a.safetensors": b"2"})
+
+
+def test_an_alias_of_a_newer_card_is_listed_at_the_version_with_its_weights(
+    run: Run, fake: FakeHub
+) -> None:
+    """A commit of README.md alone is a revision, but not a version; `main` points at it."""
+    fake.aliases[NAME, "stable"] = ["v1"]
+    main = {
+        "name": "main", "version": "v2", "state": "published", "revision": "a" * 40,
+        "moved_at": None, "moved_by": None,
+    }  # fmt: skip
+    stable = {**main, "name": "stable", "version": "v1"}
+    stable["revision"] = fake.versions[NAME][0]["revision"]
+    body = json.dumps({"results": [main, stable], "next": None}).encode()
+    fake.answers += [("/aliases", 200, {"Content-Type": "application/json"}, body)] * 2
+    done = run("versions", NAME)
+    one, two = done.out.splitlines()[1:]
+    assert (one.split()[5], two.split()[5]) == ("stable", "main")
+    assert (
+        done.err == "lorary: main is revision aaaaaaaaaaaa: the weights of v2, with other files\n"
+    )
+    rows = run("versions", NAME, "--json").documents
+    assert {row["version"]: row["aliases"] for row in rows} == {"v1": ["stable"], "v2": ["main"]}
 
 
 class Terminal(io.StringIO):

@@ -306,3 +306,67 @@ def test_a_token_goes_to_the_hub_in_use_and_to_no_other(
     assert run("sync").code == 0
     assert {seen.headers.get("Authorization") for seen in fake.seen} == {f"Bearer {TOKEN}"}
     assert project.lock["file"][0]["hub"] == fake.url
+
+
+@pytest.fixture
+def elsewhere(fake: FakeHub, project: Folder, run: Run, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A project that is locked, on a computer where nobody has signed in."""
+    publish(fake, NOIR, 1)
+    publish(fake, INK, 1)
+    project.want({NOIR: "*", INK: "^v1"})
+    assert run("lock").code == 0
+    publish(fake, NOIR, 1)
+    for name in ("LORARY_ENDPOINT", "LORARY_TOKEN"):
+        monkeypatch.delenv(name)
+    return project
+
+
+def test_update_and_lock_ask_the_hub_of_the_lock_where_nobody_signed_in(
+    fake: FakeHub, elsewhere: Folder, run: Run
+) -> None:
+    (noir,) = [row for row in run("outdated", "--json").documents if row["name"] == NOIR]
+    assert noir["update"] == "v2"
+    assert run("update").code == 0
+    assert elsewhere.versions == {NOIR: "v2", INK: "v1"}
+    publish(fake, "ada/rain", 1)
+    elsewhere.want({NOIR: "*", INK: "^v1", "ada/rain": "*"})
+    assert run("lock").code == 0
+    assert {row["hub"] for row in elsewhere.lock["file"]} == {fake.url}
+
+
+def test_update_asks_the_hub_of_the_lock_and_lock_the_one_in_use(
+    fake: FakeHub, elsewhere: Folder, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(FakeHub()) as other:
+        publish(other, NOIR, 3)
+        publish(other, "ada/rain", 1)
+        monkeypatch.setenv("LORARY_ENDPOINT", other.url)
+        monkeypatch.setenv("LORARY_TOKEN", TOKEN)
+        fake.seen.clear()
+        assert run("update").code == 0
+        assert (elsewhere.versions, other.seen) == ({NOIR: "v2", INK: "v1"}, [])
+        assert {seen.headers.get("Authorization") for seen in fake.seen} == {None}
+        elsewhere.want({NOIR: "*", INK: "^v1", "ada/rain": "*"})
+        assert run("lock").code == 0
+        hubs = {row["name"]: row["hub"] for row in elsewhere.lock["file"]}
+        assert hubs == {NOIR: fake.url, INK: fake.url, "ada/rain": other.url}
+        assert run("update", NOIR, "--endpoint", other.url).code == 0
+        assert elsewhere.versions[NOIR] == "v3"
+
+
+@pytest.mark.parametrize("command", ["update", "outdated"])
+def test_a_hub_that_does_not_answer_is_one_error(elsewhere: Folder, run: Run, command: str) -> None:
+    text = elsewhere.lock_path.read_text("utf-8")
+    url = elsewhere.lock["file"][0]["hub"]
+    elsewhere.lock_path.write_text(text.replace(url, "http://127.0.0.1:9"), encoding="utf-8")
+    done = run(command)
+    errors = [line for line in done.err.splitlines() if "127.0.0.1:9" in line]
+    errors = [line for line in errors if "Trying again" not in line]
+    assert done.code == 5
+    assert errors == [
+        f"lorary: {INK} and 1 more: Nothing answers at 127.0.0.1:9. Is the hub running?"
+    ]
+    if command == "update":
+        with pytest.raises(Incomplete) as caught:
+            lorary.lock(elsewhere.path, update=[])
+        assert str(caught.value).count("127.0.0.1:9") == 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
-from lorary.client.names import Reference, check_endpoint, check_paths, safe_segment
+from lorary.client.names import Reference, absolute, check_endpoint, check_paths, safe_segment
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -182,3 +182,34 @@ def test_names_of_folders_stay_apart() -> None:
     names = ["con", "con_", "con__", "con.a", "con_.a", "console", "con-a", "noir_", "com", "lpt10"]
     assert len({safe_segment(name) for name in names}) == len(names)
     assert [safe_segment(name) for name in names[5:]] == names[5:]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("09c647d58", "A hash of a file has 8, 10, 12 or 64 hex digits, not 9."),
+        ("09C647D5" * 9, "A hash of a file has 8, 10, 12 or 64 hex digits, not 72."),
+        ("09c647d5", "lorary find and lorary pull take hashes."),
+        ("linocut", "To search for it: lorary search linocut"),
+        ("linocut@v2", "To search for it: lorary search linocut"),
+        ("film noir", "A name has up to 96 letters"),
+        ("a/b/c", "A name has up to 96 letters"),
+    ],
+)
+def test_what_is_no_reference_is_refused_with_advice(text: str, advice: str) -> None:
+    with pytest.raises(ReferenceInvalid) as caught:
+        Reference.parse(text)
+    assert f"“{text}” is not owner/name" in caught.value.detail
+    assert advice in caught.value.detail
+
+
+def test_a_folder_is_named_without_dots_unless_links_give_them_a_meaning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(deep)
+    monkeypatch.chdir(tmp_path)
+    assert absolute("a/../loras") == tmp_path / "loras"
+    assert absolute("link") == tmp_path / "link"
+    assert absolute("link/../loras") == tmp_path / "link" / ".." / "loras"  # a/loras

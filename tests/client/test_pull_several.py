@@ -120,6 +120,17 @@ def test_packs_and_adapters_go_together(fake: FakeHub, hub: Hub, tmp_path: Path)
     assert (tmp_path / "x" / "studio--dusk.pack.json").is_file()
 
 
+def test_a_hash_of_several_adapters_pulls_the_first_and_names_the_others(
+    fake: FakeHub, run: Run
+) -> None:
+    for name in ("studio/noir", "eve/noir", "ada/noir"):
+        fake.publish(name, {"noir.safetensors": b"noir"})
+    done = run("pull", sha(b"noir"))
+    assert done.code == 0
+    named = "studio/noir@v1 is used; the same file is in eve/noir@v1, ada/noir@v1."
+    assert done.err.count(named) == 1
+
+
 def test_a_hash_of_nothing_and_of_several_files_is_refused(fake: FakeHub, run: Run) -> None:
     assert (run("pull", "0" * 64).code, run("pull", "0123456789").code) == (3, 3)
     for one in fake.versions[INK]:

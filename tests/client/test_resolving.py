@@ -86,7 +86,8 @@ def test_names_are_found_on_the_hub_if_there_is_no_hash(
     assert noir == {
         "file": str(workflow), "name": "style/noir.safetensors", "strength": 0.8, "hashes": {},
         "state": "hub", "adapter": "studio/noir", "version": "v1", "sha256": sha(NOIR),
-        "derived": None, "evidence": "name", "path": None, "candidates": [], "reason": None,
+        "derived": None, "evidence": "name", "path": None, "candidates": [], "also": [],
+        "reason": None,
     }  # fmt: skip
     assert (lost["name"], lost["state"]) == ("lost.safetensors", "missing")
     assert len(published.requests("POST /api/v1/(hashes|file-names)")) == 1
@@ -190,6 +191,20 @@ def test_pulling_brings_them_here(
     assert ran.code == 0
 
 
+def test_pulling_creates_the_folder_and_names_files_as_it_was_given(
+    run: Run, published: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del published
+    monkeypatch.chdir(tmp_path)
+    source = text(tmp_path, ("noir", sha(NOIR)[:10]))
+    pulled = run("resolve", source, "--dir", "new/loras", "--pull", "--json")
+    here = run("resolve", source, "--dir", "new/loras", "--json")
+    for ran in (pulled, here):
+        assert (ran.code, ran.document["path"]) == (0, "new/loras/noir.safetensors")
+    absent = run("resolve", source, "--dir", "new/loras", "--dir", "other", "--pull")
+    assert (absent.code, "--dir other is not a folder" in absent.err) == (2, True)
+
+
 def test_without_a_folder_they_are_pulled_into_the_cache(
     run: Run, published: FakeHub, tmp_path: Path
 ) -> None:
@@ -244,6 +259,32 @@ def test_several_files_of_a_name_are_not_chosen_from(
     assert (ran.code, one["state"], one["adapter"]) == (3, "hub", None)
     assert sorted(one["candidates"]) == ["eve/noir@v1", "studio/noir@v1"]
     assert "may be several files" in run("resolve", workflow).err
+
+
+def test_one_file_of_several_adapters_is_chosen_as_by_its_hash(
+    run: Run, published: FakeHub, workflow: Path, tmp_path: Path
+) -> None:
+    """The adapter that had the file first, in its newest version; others are named."""
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    files = {"noir.safetensors": NOIR}
+    published.publish("eve/noir", files, published_at="2026-03-01T00:00:00Z")
+    files["README.md"] = b"# Noir"
+    published.publish("studio/noir", files, published_at="2026-06-01T00:00:00Z")
+    versions = published.versions
+    published.versions = {name: versions[name] for name in ("eve/noir", "ada/ink", "studio/noir")}
+    by_hash = run("resolve", text(tmp_path, ("noir", sha(NOIR))), "--json").document
+    assert (by_hash["adapter"], by_hash["also"]) == ("studio/noir", ["eve/noir@v1"])
+    named = run("resolve", workflow, "--json").documents[1]
+    assert (named["adapter"], named["version"], named["evidence"]) == ("studio/noir", "v2", "name")
+    assert (named["candidates"], named["also"]) == ([], ["eve/noir@v1"])
+    published.versions["studio/noir"][1]["state"] = "yanked"
+    named = run("resolve", workflow, "--json").documents[1]
+    assert (named["adapter"], named["also"]) == ("eve/noir", ["studio/noir@v2"])
+    ran = run("resolve", workflow, "--dir", folder, "--pull")
+    assert "eve/noir@v1 · by name" in ran.out
+    assert "also studio/noir@v2" in ran.out
+    assert (folder / "noir.safetensors").read_bytes() == NOIR
 
 
 def test_withdrawn_versions_are_missing_with_the_reason(

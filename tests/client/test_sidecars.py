@@ -281,6 +281,14 @@ def test_sync_writes_them_once_and_prunes_its_own(
     (project.path / "noir.json").write_text("{}")
     kept = [row["path"] for row in run("sync", "--json").documents if row["action"] == "kept"]
     assert kept == ["noir.json"]
+    weights_here = project.path / "noir.safetensors"
+    data = weights_here.read_bytes()
+    weights_here.unlink()
+    weights_here.write_bytes(b"edited")
+    failed = run("sync")
+    assert (failed.code, "= noir.json" in failed.out) == (1, True)
+    assert failed.out.endswith("1 failed, 1 changed by you or a tool, kept.\n")
+    weights_here.write_bytes(data)
     toml.write_text(plain)
     assert run("sync", "--prune").code == 0
     assert names(project.path) == {"noir.safetensors", "noir.json"}

@@ -316,11 +316,19 @@ def test_two_adapters_with_the_same_bytes_are_downloaded_once(
     assert len(fake.requests("files/")) == 1
 
 
-def test_a_root_that_is_missing_is_pointed_out_and_one_that_is_a_file_refused(
+def test_a_root_that_is_created_is_named_and_one_that_is_a_file_refused(
     project: Folder, run: Run
 ) -> None:
+    project.want({NOIR: "*"}, layout="comfyui", root="../elsewhere")
+    root = project.path.parent / "elsewhere"
+    planned = run("sync", "--dry-run")
+    assert planned.err == f"lorary: {root} (“root” in lorary.toml) will be created\n"
+    assert not root.exists()
+    done = run("sync", "--json")
+    assert done.err == f"lorary: {root} (“root” in lorary.toml) was created\n"
+    assert done.document["local_path"] == str(root / "models" / "loras" / "noir.safetensors")
+    assert run("sync").err == ""
     project.want({NOIR: "*"}, layout="comfyui", root="ConfyUI")
-    assert "ConfyUI does not exist yet" in run("sync", "--dry-run").err
     (project.path / "ConfyUI").write_bytes(b"")
     done = run("sync", "--json")
     assert (done.code, done.document["error"]["code"]) == (1, "target_unusable")

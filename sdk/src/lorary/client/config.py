@@ -270,6 +270,15 @@ def endpoint_of(home: Path, endpoint: str | None = None) -> str:
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
 
 
+def is_hub_chosen(home: Path) -> bool:
+    """Return whether the environment, `lorary hub use` or a login says which hub is in use.
+
+    Raises:
+        SettingInvalid: the stored settings cannot be read.
+    """
+    return bool(from_environment("hub") or Credentials.load(home).endpoint)
+
+
 def _named(credentials: Credentials, name: str) -> str:
     if name in credentials.hubs:
         return check_endpoint(credentials.hubs[name])

@@ -16,6 +16,9 @@ StrPath = str | os.PathLike[str]
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
+_HASH_DIGITS = frozenset({8, 10, 12, 64})
+#: What looks like a hash, with more digits than words of these letters have.
+_DIGITS = re.compile(r"(?i)[0-9a-f]{8,}\Z")
 _HUB_NAME = re.compile(r"[a-z][a-z0-9-]{1,31}\Z")
 #: Words that have another meaning before a colon.
 _NO_HUB_NAMES = frozenset({"file", "http", "https", "lorary", "pack"})
@@ -77,10 +80,7 @@ class Reference:
         full_name, at, rev = text.partition("@")
         owner, slash, name = full_name.partition("/")
         if not slash or not is_name(owner) or not is_name(name):
-            message = (
-                f"“{text[:200]}” is not owner/name or owner/name@version. A name has up to 96 "
-                "letters, digits, “.”, “_” and “-”, and no spaces."
-            )
+            message = f"“{text[:200]}” is not owner/name or owner/name@version. {_advice(text)}"
             raise ReferenceInvalid(message)
         if at and not _is_rev(rev):
             message = (
@@ -178,9 +178,27 @@ def safe_segment(name: str) -> str:
     return f"{stem}_{dot}{rest}" if _WINDOWS_DEVICE.match(stem.rstrip("_")) else name
 
 
+def _advice(text: str) -> str:
+    """Return what somebody may have meant by a text that is no reference."""
+    if _DIGITS.match(text) and len(text) in _HASH_DIGITS:
+        return "lorary find and lorary pull take hashes."
+    if _DIGITS.match(text):
+        return f"A hash of a file has 8, 10, 12 or 64 hex digits, not {len(text)}."
+    word = text.partition("@")[0]
+    if is_name(word):
+        return f"To search for it: lorary search {word}"
+    return "A name has up to 96 letters, digits, “.”, “_” and “-”, and no spaces."
+
+
 def absolute(folder: StrPath | None) -> Path | None:
     """Return the absolute path of a folder that a user names; None stays None."""
-    return None if folder is None else Path(folder).expanduser().absolute()
+    return None if folder is None else normal(Path(folder).expanduser().absolute())
+
+
+def normal(path: Path) -> Path:
+    """Return an absolute path without ``..``, unless links give these another meaning."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.resolve() == path.resolve() else path
 
 
 def check_endpoint(text: str) -> str:

@@ -328,7 +328,7 @@ class _Tools:
                     "state": one.state, "evidence": one.evidence,
                     "version": _name(one.version) if one.version else None,
                     "path": str(one.path) if one.path else None,
-                    "candidates": list(one.candidates),
+                    "candidates": list(one.candidates), "also": list(one.also),
                 }
                 for one in file.references
             ]  # fmt: skip

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorary.client.errors import FileMissing, Incomplete, LockOutdated, ProjectInvalid
+from lorary.client.errors import (
+    FileMissing,
+    Incomplete,
+    LockOutdated,
+    LoraryError,
+    ProjectInvalid,
+    Unreachable,
+)
 from lorary.client.progress import OnProgress, silent
 from lorary.library.hubs import Hubs
 from lorary.library.lockfile import Lock
@@ -137,8 +144,19 @@ def unlocked(changes: Iterable[Locked]) -> Incomplete | None:
     errors = {one.wish.label: one.error for one in changes if one.error is not None}
     if not errors:
         return None
-    listed = " ".join(f"{name}: {error.detail}" for name, error in errors.items())
-    return Incomplete.of(f"{LOCK} was left as it was. {listed}", errors)
+    return Incomplete.of(f"{LOCK} was left as it was. {' '.join(reasons(errors))}", errors)
+
+
+def reasons(errors: Mapping[str, LoraryError]) -> list[str]:
+    """Return a line for each name and its error; one for all that a hub did not answer."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, error in errors.items():
+        of_hub = "" if isinstance(error, Unreachable) else name
+        names.setdefault((of_hub, error.detail), []).append(name)
+    return [
+        f"{first}{f' and {len(others):,} more' if others else ''}: {detail}"
+        for (_, detail), (first, *others) in names.items()
+    ]
 
 
 def steps_of(
@@ -163,7 +181,8 @@ def lock(
         folder: The folder that has ``lorary.toml``.
         update: Names whose locked versions should move on, ``owner/name`` or ``pack:owner/name``;
             an empty list stands for all.
-        endpoint: Address of the hub, if ``lorary.toml`` has none.
+        endpoint: Address of the hub, if ``lorary.toml`` has none; by default the one in use, for
+            updates the one that is locked.
         on_progress: Called for every version.
 
     Raises:

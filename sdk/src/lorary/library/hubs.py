@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import threading
 
-from lorary.client.config import FoundToken, endpoint_of, home_of, token_of, token_of_named
+from lorary.client.config import (
+    FoundToken,
+    endpoint_of,
+    home_of,
+    is_hub_chosen,
+    token_of,
+    token_of_named,
+)
 from lorary.client.http.session import Session
 from lorary.client.names import is_hub_name
 from lorary.client.transfers.cache import Cache
@@ -19,6 +26,11 @@ class Hubs:
     Args:
         endpoint: Address or name of the hub in use; by default that of the environment.
 
+    Attributes:
+        default: Address of the hub in use.
+        is_given: Whether ``endpoint`` says which one it is.
+        is_unset: Whether nothing does: neither ``endpoint``, the environment nor a login.
+
     Raises:
         SettingInvalid: the address or the stored settings are invalid.
     """
@@ -27,7 +39,9 @@ class Hubs:
         self._home = home_of()
         self.default = endpoint_of(self._home, endpoint)
         self.cache = Cache(self._home / "cache")
-        self._is_given = bool(endpoint) and not is_hub_name(endpoint or "")
+        self.is_given = bool(endpoint)
+        self.is_unset = not (endpoint or is_hub_chosen(self._home))
+        self._is_address_given = self.is_given and not is_hub_name(endpoint or "")
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -53,6 +67,6 @@ class Hubs:
             session.abort()
 
     def _token(self, address: str) -> FoundToken:
-        if self._is_given and address == self.default:
+        if self._is_address_given and address == self.default:
             return token_of(self._home, address)
         return token_of_named(self._home, address)

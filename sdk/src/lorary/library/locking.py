@@ -84,10 +84,13 @@ def make(
     old = former or Lock(project.layout)
     wanted = set(update)
     asked = [w for w in project.wishes if w in wanted or not old.satisfies(w, project.hub)]
-    finder = _Finder(hubs, project.hub, old, frozenset(wanted))
+    finders = _finders(project, old, hubs, asked, frozenset(wanted))
     answers: dict[Wish, _Answer | LoraryError] = {}
-    finder.expect(asked)
-    results = each(asked, finder.find, on_progress=silent, jobs=jobs, abort=hubs.abort)
+
+    def find(wish: Wish, _report: OnProgress) -> _Answer:
+        return finders[wish].find(wish)
+
+    results = each(asked, find, on_progress=silent, jobs=jobs, abort=hubs.abort)
     for wish, answer in results:
         answers[wish] = answer
         on_progress(Progress("check", "versions", len(answers), len(asked)))
@@ -122,11 +125,40 @@ def _removed(project: Project, old: Lock) -> Iterator[Locked]:
             yield Locked(wish, "removed", row.version)
 
 
+def _finders(
+    project: Project, old: Lock, hubs: Hubs, asked: Sequence[Wish], updated: frozenset[Wish]
+) -> dict[Wish, _Finder]:
+    """Return wish → what finds its version, one for each hub."""
+    wishes: dict[str, list[Wish]] = {}
+    for wish in asked:
+        hub = _hub_of(wish, project, old, hubs, is_update=wish in updated)
+        wishes.setdefault(hub, []).append(wish)
+    found: dict[Wish, _Finder] = {}
+    for hub, of_hub in wishes.items():
+        finder = _Finder(hubs.session(hub), old, updated)
+        finder.expect(of_hub)
+        found |= dict.fromkeys(of_hub, finder)
+    return found
+
+
+def _hub_of(wish: Wish, project: Project, old: Lock, hubs: Hubs, *, is_update: bool) -> str:
+    """Return the hub to ask for a wish; empty for the one in use.
+
+    An update asks the hub that the lock names, as `outdated` does. Where nothing says which hub is
+    in use, a lock with files of one hub does.
+    """
+    if project.hub or hubs.is_given:
+        return project.hub
+    rows = old.rows_of(wish) if is_update else ()
+    locked = {row.hub for row in rows or ((*old.packs, *old.files) if hubs.is_unset else ())}
+    return locked.pop() if len(locked) == 1 else ""
+
+
 class _Finder:
     """Finds the version for a wish."""
 
-    def __init__(self, hubs: Hubs, hub: str, old: Lock, updated: frozenset[Wish]) -> None:
-        self._session = hubs.session(hub)
+    def __init__(self, session: Session, old: Lock, updated: frozenset[Wish]) -> None:
+        self._session = session
         self._hub = self._session.endpoint
         self._old = old
         self._updated = updated
@@ -140,7 +172,7 @@ class _Finder:
     def _read(self, reference: Reference) -> Version:
         return self._known.get(reference) or read_version(self._session, reference)
 
-    def find(self, wish: Wish, _on_progress: OnProgress) -> _Answer:
+    def find(self, wish: Wish) -> _Answer:
         """Return the version for a wish.
 
         Raises:

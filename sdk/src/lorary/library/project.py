@@ -23,7 +23,7 @@ from typing import Literal
 
 from lorary.client.config import Credentials, endpoint_of, from_environment, home_of
 from lorary.client.errors import FileMissing, LoraryError, ProjectInvalid
-from lorary.client.names import Reference
+from lorary.client.names import Reference, normal
 from lorary.library.layouts import FLAT, LAYOUTS
 from lorary.library.sidecars.formats import checked_tools
 
@@ -179,7 +179,7 @@ def _wanted_root(layout: str, text: str) -> str:
 
 def _root(place: Path, text: str) -> Path:
     try:
-        return (place.parent / Path(text).expanduser()).absolute()
+        return normal((place.parent / Path(text).expanduser()).absolute())
     except RuntimeError as error:
         raise _invalid(place, f"“root”: {error}") from error
 

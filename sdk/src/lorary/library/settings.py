@@ -25,6 +25,7 @@ from lorary.client.config import (
     home_of,
 )
 from lorary.client.errors import SettingInvalid
+from lorary.client.names import normal
 from lorary.library.layouts import LAYOUTS
 from lorary.library.project import PROJECT, Project, read_toml
 from lorary.limits import JOBS, MAX_JOBS
@@ -57,7 +58,7 @@ def _layout(text: str) -> str:
 
 def _root(text: str) -> str:
     try:
-        return str(Path(text).expanduser().absolute())
+        return str(normal(Path(text).expanduser().absolute()))
     except RuntimeError as error:
         msg = f"The root “{text[:100]}” cannot be used: {error}"
         raise SettingInvalid(msg) from error

@@ -140,9 +140,10 @@ class Sync:
             self._adopt(step for step in steps if step.action == "here")
         yield from self._describe()
         if self._project.sidecars:
-            fine = [name for name, row in self._rows.items() if row.path not in failed]
-            fine = [name for name in fine if self._may_have_sidecars(name)]
+            names = [name for name in self._rows if self._may_have_sidecars(name)]
+            fine = [name for name in names if self._rows[name].path not in failed]
             yield from self._sidecars(fine, on_progress)
+            yield from self._changed_beside(sorted(set(names) - set(fine)))
         yield from self._leftovers()
 
     def _plan(self, rows: Mapping[str, LockedFile], on_progress: OnProgress) -> list[Step]:
@@ -389,6 +390,12 @@ class Sync:
             bare += is_first and not any(step.path.endswith(PREVIEWS) for step in steps)
         if bare and not self._options.dry_run:
             _log.info("%d of the new files have no picture yet; a later sync adds it.", bare)
+
+    def _changed_beside(self, failed: Iterable[str]) -> Iterator[Step]:
+        """Yield the sidecars of failed weights that a person or a tool changed."""
+        for name in failed:
+            rows = (one for one in self._writer.plan(name) if one.action == "kept")
+            yield from self._beside(name, rows)
 
     def _known(
         self, names: Sequence[str], on_progress: OnProgress

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lorary.client.errors import FileMissing, Invalid, LoraryError, NotFound, ReferenceInvalid
 from lorary.client.http.json_answers import Record
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from lorary.client.http.session import Session
 
     _Hashed = tuple[str, ...] | LoraryError
+
+_log = logging.getLogger(__name__)
 
 #: Maximum number of hashes per request, unless the hub is configured otherwise.
 MAX_HASHES = 2000
@@ -285,6 +288,15 @@ def named(text: str) -> Reference | None:
         return None
 
 
+class HasVersion(Protocol):
+    """A match of any kind."""
+
+    @property
+    def version(self) -> Version:
+        """The version that has the file."""
+        ...
+
+
 class Meant(NamedTuple):
     """What a reference or a hash stands for.
 
@@ -301,7 +313,8 @@ class Meant(NamedTuple):
 def meant_by(session: Session, text: str | Reference) -> Meant:
     """Return the version that a reference or the hash of a file stands for.
 
-    Files of versions come before files that the hub made, in whatever state their versions are.
+    Files of versions come before files that the hub made, in whatever state their versions are. If
+    several adapters have the file, the others are logged.
 
     Raises:
         NotFound: no version that can be downloaded has the hash, or different files have it.
@@ -320,9 +333,21 @@ def meant_by(session: Session, text: str | Reference) -> Meant:
         msg = f"The hash {text.strip()} stands for several files: {listed}. Name one of them."
         raise NotFound(msg)
     best = min(matches, key=lambda match: match.version.state != "published")
+    if others := also_in(best, matches):
+        name = f"{best.version.adapter}@{best.version.name}"
+        _log.info("%s is used; the same file is in %s.", name, ", ".join(others))
     adapter = Reference.parse(best.version.adapter)
     reference = Reference(adapter.owner, adapter.name, best.version.name)
     return Meant(reference, best if best.derived is not None else None)
+
+
+def also_in(chosen: HasVersion, matches: Iterable[HasVersion]) -> tuple[str, ...]:
+    """Return ``owner/name@v1`` of other adapters with the same file, one version of each."""
+    others: dict[str, str] = {}
+    for match in matches:
+        if match.version.adapter != chosen.version.adapter:
+            others.setdefault(match.version.adapter, match.version.name)
+    return tuple(f"{adapter}@{name}" for adapter, name in others.items())
 
 
 class Digests(NamedTuple):

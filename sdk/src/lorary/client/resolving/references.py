@@ -31,7 +31,8 @@ class LoraReference:
         derived: How the hub made the named file of that file; None if it is that file.
         path: The local file; None if it is not here.
         sha256: Digest of the file; empty if unknown.
-        candidates: ``owner/name@v1`` of each file on the hub that it may be, if there are several.
+        candidates: ``owner/name@v1`` of each version whose file it may be, if the files differ.
+        also: ``owner/name@v1`` of other adapters that have the same file as ``version``.
         reason: Why the hub no longer has it; empty if it has it or never had it.
     """
 
@@ -46,6 +47,7 @@ class LoraReference:
     path: Path | None = None
     sha256: str = ""
     candidates: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     reason: str = ""
 
     @property

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.metadata import clean
 from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
-from lorary.client.finding.by_hash import OF_TENSORS, Match
+from lorary.client.finding.by_hash import OF_TENSORS, Match, also_in
 from lorary.client.finding.by_name import MAX_CHARS, Named
 from lorary.client.resolving.catalogues import OUT, CachedCatalogue, Catalogue, HubCatalogue
 from lorary.client.resolving.local import COMPUTED, LocalFiles
@@ -86,11 +86,13 @@ def look_up(catalogue: Catalogue, references: Sequence[LoraReference]) -> None:
     known = catalogue.by_hash([text for one in references for text in one.hashes.values()])
     names = [one.name for one in references if one.name and not one.hashes]
     named = catalogue.by_name(names)
+    alike = {rows[0].file.sha256 for rows in named.values() if len(rows) > 1 and _are_one(rows)}
+    holders = catalogue.by_hash(sorted(alike)) if alike else {}
     for one in references:
         if one.hashes:
             _take_matches(one, [m for text in one.hashes.values() for m in known.get(text, ())])
         else:
-            _take_named(one, named.get(one.name, ()))
+            _take_named(one, named.get(one.name, ()), holders)
 
 
 def _take_matches(one: LoraReference, matches: Sequence[Match]) -> None:
@@ -109,16 +111,41 @@ def _take_matches(one: LoraReference, matches: Sequence[Match]) -> None:
     chosen = min(found, key=lambda match: match.version.state != "published")
     _take(one, chosen)
     one.evidence, one.derived = "hash", chosen.derived
+    one.also = also_in(chosen, _with_file(chosen, found))
 
 
-def _take_named(one: LoraReference, matches: Sequence[Named]) -> None:
+def _take_named(
+    one: LoraReference, matches: Sequence[Named], holders: Mapping[str, Sequence[Match]]
+) -> None:
     if not matches:
         return
     one.evidence = "name"
-    if len(matches) > 1:
+    if not _are_one(matches):
         one.state, one.candidates = "hub", _names(matches)
-    else:
-        _take(one, matches[0])
+        return
+    # The adapter that a look-up by hash chooses, in the version that the name stands for.
+    ranks: dict[str, int] = {}
+    for rank, match in enumerate(holders.get(matches[0].file.sha256, ())):
+        ranks.setdefault(match.version.adapter, rank)
+
+    def order(match: Named) -> tuple[bool, int]:
+        rank = ranks.get(match.version.adapter, len(ranks))
+        return match.version.state != "published", rank
+
+    best, *others = sorted(matches, key=order)
+    _take(one, best)
+    one.also = also_in(best, others)
+
+
+def _are_one(matches: Sequence[Named]) -> bool:
+    """Return whether all matches are the same file."""
+    return len({match.file.sha256 for match in matches}) == 1
+
+
+def _with_file(chosen: Match, matches: Iterable[Match]) -> list[Match]:
+    """Return the matches of the chosen file; a file that the hub made is none of theirs."""
+    rows = (m for m in matches if m.derived is None and chosen.derived is None)
+    return [match for match in rows if match.file.sha256 == chosen.file.sha256]
 
 
 def _take(one: LoraReference, match: Match | Named) -> None:
@@ -162,7 +189,7 @@ def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
         if found:
             one.state, one.evidence, one.path = "here", "name", found[0]
             one.version = one.file = one.derived = None
-            one.candidates = ()
+            one.candidates = one.also = ()
             one.sha256 = local.sha256_of(found[0])
 
 
@@ -196,3 +223,4 @@ def _name_local(catalogue: Catalogue, references: Sequence[LoraReference]) -> No
         out = [m for m in known.get(one.sha256, ()) if m.version.state in OUT]
         one.version, one.file = (out[0].version, out[0].file) if out else (None, None)
         one.derived = out[0].derived if out else None
+        one.also = also_in(out[0], _with_file(out[0], out)) if out else ()

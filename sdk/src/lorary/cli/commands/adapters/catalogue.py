@@ -195,10 +195,13 @@ def _versions(args: Namespace) -> int:
     reference = on_hub(args, args.reference)
     with client.Hub(args.endpoint) as hub:
         versions = hub.versions(reference)
-        named = {} if args.json or not versions else _named(hub, reference)
+        aliases = hub.aliases(reference) if versions else ()
+    named: dict[str, list[str]] = {}
+    for alias in aliases:
+        named.setdefault(alias.version, []).append(alias.name)
     if args.json:
         for version in versions:
-            emit(version.data)
+            emit({**version.data, "aliases": named.get(version.name, [])})
     elif versions:
         rows = [
             [
@@ -207,24 +210,21 @@ def _versions(args: Namespace) -> int:
                 v.family or "-",
                 v.published_at[:10],
                 v.revision[:12],
-                " ".join(named.get(v.revision, ())) or "-",
+                " ".join(named.get(v.name, ())) or "-",
                 ": ".join(filter(None, (v.label, v.reason))),
             ]
             for v in versions
         ]
         heads = ["VERSION", "STATE", "FAMILY", "DATE", "REVISION", "ALIASES", "LABEL"]
         show(table([heads, *rows]))
+        revisions = {v.name: v.revision for v in versions}
+        for alias in aliases:
+            if revisions.get(alias.version, alias.revision) != alias.revision:
+                what = f"{alias.name} is revision {alias.revision[:12]}"
+                note(plain(f"lorary: {what}: the weights of {alias.version}, with other files"))
     else:
         note("lorary: no versions yet")
     return 0
-
-
-def _named(hub: client.Hub, adapter: str) -> dict[str, list[str]]:
-    """Return a mapping of revision to the aliases that point to it."""
-    named: dict[str, list[str]] = {}
-    for alias in hub.aliases(adapter):
-        named.setdefault(alias.revision, []).append(alias.name)
-    return named
 
 
 def _configure_adapter(parser: Parser) -> None:

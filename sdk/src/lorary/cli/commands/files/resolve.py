@@ -13,6 +13,7 @@ from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, entries, note, plain, show
 from lorary.client import LoraryError
 from lorary.client.errors import Offline
+from lorary.client.names import absolute
 from lorary.library.adding import add_adapters
 from lorary.library.project import PROJECT
 
@@ -40,7 +41,8 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--pull",
         action="store_true",
-        help="download what the hub has, to the first --dir; without one, to the cache",
+        help="download what the hub has, to the first --dir, which is created if it does not "
+        "exist; without one, to the cache",
     )
     parser.add_argument(
         "--lock",
@@ -52,8 +54,10 @@ def _configure(parser: Parser) -> None:
 
 def _resolve(args: Namespace) -> int:
     args.dir = args.dir or _folder_of_project()
-    for folder in args.dir:
-        if not Path(folder).expanduser().is_dir():
+    for number, folder in enumerate(args.dir):
+        place = Path(folder).expanduser()
+        is_created = args.pull and number == 0 and not place.exists()
+        if not (place.is_dir() or is_created):
             message = f"--dir {folder} is not a folder"
             raise UsageError(message)
     if args.lock:
@@ -137,9 +141,17 @@ def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list
                 note(f"lorary: {plain(one.name)}: {plain(error.detail)}")
                 errors.append(error)
                 continue
-            known[one.sha256] = pulled.local_path
+            known[one.sha256] = _as_given(pulled.local_path, to)
         one.state, one.path = "here", known[one.sha256]
     return errors
+
+
+def _as_given(path: Path, to: str | None) -> Path:
+    """Return a pulled file below the folder as it was given, as files that were there are named."""
+    folder = absolute(to)
+    if to is None or folder is None or not path.is_relative_to(folder):
+        return path
+    return Path(to).expanduser() / path.relative_to(folder)
 
 
 def _documents(file: Resolved) -> Iterator[dict[str, object]]:
@@ -159,6 +171,7 @@ def _documents(file: Resolved) -> Iterator[dict[str, object]]:
             "evidence": one.evidence,
             "path": str(one.path) if one.path else None,
             "candidates": list(one.candidates),
+            "also": list(one.also),
             "reason": one.reason or None,
         }
 
@@ -194,6 +207,8 @@ def _facts(one: LoraReference, *, is_cached: bool) -> Iterator[str]:
         yield plain(one.path)
     if one.candidates and one.version is None:
         yield "one of " + ", ".join(map(plain, one.candidates))
+    if one.also:
+        yield "also " + ", ".join(map(plain, one.also))
     if one.state == "missing" and one.reason:
         yield f"withdrawn: {plain(one.reason)}"
     elif one.state == "missing" and one.hashes:

@@ -126,17 +126,25 @@ def _verify(args: Namespace, files: CachedFiles) -> int:
     bad = [one for one, is_intact in checked if not is_intact]
     outcomes = {one.file.sha256: one.outcome for one in files.remove(bad, dry_run=not args.fix)}
     for one, is_intact in checked:
+        is_gone = args.fix and outcomes.get(one.sha256) == "removed"
         if args.json:
             state = "ok" if is_intact else "damaged"
-            is_gone = args.fix and outcomes.get(one.sha256) == "removed"
             emit({**_document(one), "state": state, "removed": is_gone})
         elif not is_intact:
-            show(f"{styled('!', 'red')} {'  '.join(_row(one))}  damaged")
+            verb = ", removed" if is_gone else ", stays: it is in use" if args.fix else ""
+            show(f"{styled('!', 'red')} {'  '.join(_row(one))}  damaged{verb}")
     if not args.json:
-        show(f"{len(checked) - len(bad):,} intact, {len(bad):,} damaged.")
+        removed = sum(args.fix and one == "removed" for one in outcomes.values())
+        fixed = f" {count_of(removed, 'file')} removed." if args.fix and bad else ""
+        show(f"{len(checked) - len(bad):,} intact, {len(bad):,} damaged.{fixed}")
     if bad and not args.fix:
         note("lorary: nothing was removed; --fix removes damaged files")
-    return 1 if bad and not args.fix else 0
+    if any(one.is_linked for one in bad):
+        note(
+            "lorary: files in your folders share the damaged bytes (“also in a folder”): repair "
+            "them with “lorary sync --verify --force”, or pull them again with --verify --force"
+        )
+    return 1 if bad else 0
 
 
 def _report(args: Namespace, removed: Iterable[Removed]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,14 +101,19 @@ def _locked(args: Namespace, names: list[str] | None) -> int:
 
 def _report_locked(changes: Iterable[Locked]) -> None:
     """Write errors, yanked versions and why nothing newer was taken to standard error."""
+    changes = list(changes)
+    _note_errors({one.wish.label: one.error for one in changes if one.error is not None})
     for one in changes:
-        if one.error is not None:
-            note(plain(f"lorary: {one.wish.label}: {one.error.detail}"))
-        elif one.state == "yanked":
+        if one.state == "yanked":
             reason = one.reason or "no reason given"
             note(plain(f"lorary: {one.wish.label} {one.version} was yanked: {reason}"))
         elif one.reason:
             note(plain(f"lorary: {one.wish.label} stays at {one.version}: {one.reason}"))
+
+
+def _note_errors(errors: Mapping[str, LoraryError]) -> None:
+    for line in library.reasons(errors):
+        note(plain(f"lorary: {line}"))
 
 
 def _locked_row(one: Locked) -> list[str]:
@@ -167,8 +172,7 @@ def _sync(args: Namespace) -> int:
         frozen=args.frozen,
         jobs=args.jobs,
     )
-    if project.layout != FLAT and not project.root.exists():
-        note(plain(f"lorary: {project.root} does not exist yet; is “root” in {PROJECT} right?"))
+    is_new = project.layout != FLAT and not project.root.exists()
     steps: list[Step] = []
     with library.Hubs(args.endpoint) as hubs, meter(lambda _: _KEPT, is_resumable=True) as draw:
         if args.frozen:
@@ -185,6 +189,10 @@ def _sync(args: Namespace) -> int:
             steps.append(step)
             if args.json:
                 emit(_step_document(step, planned=args.dry_run))
+    is_planned = args.dry_run and any(step.action == "add" for step in steps)
+    if is_new and (is_planned or project.root.exists()):
+        verb = "will be" if is_planned else "was"
+        note(plain(f"lorary: {project.root} (“root” in {PROJECT}) {verb} created"))
     _report_steps(args, steps)
     failed = [step.error for step in steps if step.error and step.action == "failed"]
     return exit_code(failed[0]) if failed else 0
@@ -328,9 +336,7 @@ def _outdated(args: Namespace) -> int:
     else:
         _show_outdated([one for one in found if not one.is_current])
     failed = [one.error for one in found if one.error]
-    for one in found:
-        if one.error is not None:
-            note(plain(f"lorary: {one.wish.label}: {one.error.detail}"))
+    _note_errors({one.wish.label: one.error for one in found if one.error is not None})
     return exit_code(failed[0]) if failed else 0
 
 
