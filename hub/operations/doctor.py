@@ -28,6 +28,7 @@ from redis.exceptions import RedisError
 from hub import replica, shared_cache
 from hub.config import stored_key
 from hub.http.problems import is_full
+from hub.operations import backup
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
 from hub.operations.worker_status import unserved_families
@@ -77,6 +78,8 @@ LONG_WAIT = timedelta(minutes=2)
 FREE_SPACE = "Free space on that disk; until then uploads are refused, but nothing is lost."
 MIGRATE = "Run `manage.py migrate`."
 UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server is running or its folder exists."
+#: Age above which a daily backup was missed; the alert LoraryBackupOld has the same.
+OLD_BACKUP = timedelta(hours=26)
 #: Maximum number of missing blobs and invalid names that are listed; others are only counted.
 NAMED = 5
 #: With more stored files than this, a sample of this size is checked.
@@ -517,6 +520,20 @@ def _pieces() -> Iterator[Report]:
         yield Report("pieces", "ok", f"{message}, all still needed.")
 
 
+def _backups() -> Iterator[Report]:
+    """Report the age of the last complete backup."""
+    made = backup.last_complete()
+    if made is None:
+        hint = "Run it daily (docs/operations.md), unless the hub is backed up in another way."
+        yield Report("backup", "ok", "`manage.py backup` has made no complete backup yet.", hint)
+        return
+    age = timezone.now() - made
+    message = f"The last complete backup is {age.total_seconds() / 3600:.1f} hours old."
+    hint = "Run `manage.py backup`, and read the log of its timer (`journalctl -u lorary-backup`)."
+    is_old = age > OLD_BACKUP
+    yield Report("backup", "warning" if is_old else "ok", message, hint if is_old else "")
+
+
 def _anatomies() -> Iterator[Report]:
     count = reinspect.stale().count()
     if count:
@@ -564,6 +581,7 @@ PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "jobs": _jobs,
     "workers": _workers,
     "bases": _bases,
+    "backup": _backups,
     "bytes": _bytes,
     "orphans": _orphans,
     "pieces": _pieces,
