@@ -43,6 +43,7 @@ from registry.local_files import is_open
 from registry.models import Adapter, Blob, Job, JobState, Namespace, XetXorb
 from registry.names import RESERVED_NAMES, is_device
 from registry.search import maintenance
+from registry.uploads.services import CHECKS_QUEUE
 from registry.versions import reinspect
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ LOW_SPACE_BYTES = 2 * 2**30
 LONG_WAIT = timedelta(minutes=2)
 FREE_SPACE = "Free space on that disk; until then uploads are refused, but nothing is lost."
 MIGRATE = "Run `manage.py migrate`."
+START_CHECKS = (
+    "Start the hub with `manage.py up` (with the units: `systemctl restart lorary-checks`), or "
+    "`manage.py worker --queues checks` alone; it takes a few seconds."
+)
 UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server is running or its folder exists."
 #: Age above which a daily backup was missed; the alert LoraryBackupOld has the same.
 OLD_BACKUP = timedelta(hours=26)
@@ -384,15 +389,18 @@ def _unknown_tasks() -> Iterator[Report]:
 
 
 def _workers() -> Iterator[Report]:
-    """Report workers, and families with waiting renders that no worker serves."""
+    """Report workers, whether one checks uploads, and families that no worker renders for."""
     living = job_selectors.alive()
     names = ", ".join(worker.name for worker in living) or "none"
-    state: Literal["ok", "warning"] = "ok" if living else "warning"
-    start = (
-        "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes a few seconds."
-    )
-    hint = "" if living else start
-    yield Report("workers", state, f"Workers seen recently: {names}.", hint)
+    message = f"Workers seen recently: {names}."
+    if job_selectors.serving(CHECKS_QUEUE, living):
+        yield Report("workers", "ok", message)
+    else:
+        # Without waiting jobs it may be a hub that is not started yet, as after a restore.
+        waiting = Job.objects.filter(queue=CHECKS_QUEUE, state=JobState.QUEUED).count()
+        jobs = f"; {counted(waiting, 'job')} waiting" if waiting else ""
+        state: Literal["error", "warning"] = "error" if waiting else "warning"
+        yield Report("workers", state, f"{message} None checks uploads{jobs}.", START_CHECKS)
     unserved = unserved_families(living)
     is_off = _renders_nothing() and not any(one.facts.get("families") for one in living)
     if unserved and is_off:
