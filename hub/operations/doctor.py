@@ -34,6 +34,7 @@ from hub.operations.probes import MIN_FREE_BYTES
 from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import LOOPBACK, check_settings
+from previews import worker_bases
 from previews.render import BasesInvalid, load_bases
 from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
@@ -340,14 +341,6 @@ def may_have_others() -> bool:
     return connection.vendor == "postgresql" and not is_here
 
 
-def _renders_nothing() -> bool:
-    """Whether previews are turned off: the bases file is valid and has no base model."""
-    try:
-        return not list(load_bases(settings.LORARY.bases))
-    except BasesInvalid:
-        return False  # reported by its own probe
-
-
 def _jobs() -> Iterator[Report]:
     now, is_well, living = timezone.now(), True, job_selectors.alive()
     late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
@@ -363,7 +356,7 @@ def _jobs() -> Iterator[Report]:
             if busy
             else f"Start a worker: {start}."
         )
-        if not busy and queue.startswith("render") and _renders_nothing():
+        if not busy and queue.startswith("render") and worker_bases.is_file_empty():
             hint = "Previews are turned off: cancel the jobs at /operator, or start a worker."
         yield Report("jobs", "warning", message, hint)
     dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
@@ -402,10 +395,9 @@ def _workers() -> Iterator[Report]:
         state: Literal["error", "warning"] = "error" if waiting else "warning"
         yield Report("workers", state, f"{message} None checks uploads{jobs}.", START_CHECKS)
     unserved = unserved_families(living)
-    is_off = _renders_nothing() and not any(one.facts.get("families") for one in living)
-    if unserved and is_off:
+    if unserved and worker_bases.are_previews_off():
         count = sum(one.count for one in unserved)
-        message = f"Previews are turned off; {counted(count, 'render')} would be made with them."
+        message = f"Previews are turned off; {counted(count, 'render')} waiting from before."
         hint = f"To turn them on, add base models to {settings.LORARY.bases} and start a worker."
         yield Report("workers", "ok", message, hint)
         return

@@ -288,7 +288,7 @@ def test_doctor_does_not_ask_for_previews_that_are_turned_off(
     Worker.objects.create(name="box:1", queues=["checks"], seen_at=timezone.now())
     found = diagnose()[1]
     assert [report["state"] for report in found["workers"]] == ["ok", "ok"]
-    assert "2 renders would be made" in found["workers"][1]["message"]
+    assert "2 renders waiting from before" in found["workers"][1]["message"]
     Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=1))
     (waiting,) = diagnose()[1]["jobs"]
     assert waiting["hint"].startswith("Previews are turned off: cancel the jobs at /operator")
