@@ -171,6 +171,32 @@ def test_alerts_that_cannot_be_provoked_here_fire_for_writtenseries_of(tmp_path:
     assert firing(tmp_path, {}, written) == NOT_PROVOKED | {"LoraryAbsent"}
 
 
+@pytest.mark.parametrize(
+    ("down", "told"),
+    [
+        ({"database", "migrations"}, {"database"}),
+        ({"migrations"}, {"migrations"}),
+        ({"database", "storage"}, {"database", "storage"}),
+        ({"broker", "migrations"}, {"broker", "migrations"}),
+    ],
+)
+def test_a_stopped_database_is_one_part_that_is_down(
+    tmp_path: Path, down: set[str], told: set[str]
+) -> None:
+    parts = ("database", "migrations", "storage", "broker")
+    up = {series_of("lorary_up", {"part": part}): float(part not in down) for part in parts}
+    assert firing(tmp_path, {}, up, label="part") == told
+
+
+def test_uploads_that_wait_are_no_renders_without_a_worker(tmp_path: Path) -> None:
+    def waiting(kind: str, family: str) -> Scrape:
+        labels = {"kind": kind, "family": family, "state": "queued"}
+        return {series_of("lorary_jobs", labels): 1.0}
+
+    assert "LoraryQueueUnserved" not in firing(tmp_path, {}, waiting("checks", ""))
+    assert "LoraryQueueUnserved" in firing(tmp_path, {}, waiting("render", "sdxl"))
+
+
 def insert(hub: RunningHub, table: str, **values: Any) -> None:
     """Write a row as it is after something that takes long."""
     with closing(sqlite3.connect(hub.data / "lorary.sqlite3", isolation_level=None)) as rows:
