@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from previews.render import Base, Bases, load_bases
+from previews.render import Base, Bases, BasesInvalid, load_bases
 from previews.render.bases.bases_file import announced_base
 from registry.jobs import selectors as job_selectors
 from registry.jobs import workers
@@ -140,6 +140,25 @@ def families() -> set[str]:
     """Return the families that have a base model."""
     here = load_bases(settings.LORARY.bases).families
     return {*here, *(base.family for base in _announced())}
+
+
+def is_file_empty() -> bool:
+    """Return whether the bases file of this process is valid and has no base model."""
+    file = settings.LORARY.bases
+    try:
+        return _is_empty(file, file.stat().st_mtime_ns)
+    except (OSError, BasesInvalid):
+        return False
+
+
+@lru_cache(maxsize=1)
+def _is_empty(file: Path, _changed_ns: int) -> bool:
+    return not load_bases(file).families
+
+
+def are_previews_off() -> bool:
+    """Return whether the bases file is empty, and no running worker has a base model either."""
+    return is_file_empty() and not _announced()
 
 
 def bases() -> list[Base]:

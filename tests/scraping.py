@@ -49,8 +49,11 @@ def alerts() -> dict[str, str]:
     return {rule["alert"]: rule["expr"] for rule in group["rules"]}
 
 
-def firing(tmp_path: Path, before: Scrape, after: Scrape) -> set[str]:
-    """Return the alerts that fire if counters go on as between two scrapes, for a quarter hour."""
+def firing(tmp_path: Path, before: Scrape, after: Scrape, *, label: str = "alertname") -> set[str]:
+    """Return the alerts that fire if counters go on as between two scrapes, for a quarter hour.
+
+    With another label, its values are returned.
+    """
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("there is no promtool (apt-get install prometheus)")
@@ -59,7 +62,7 @@ def firing(tmp_path: Path, before: Scrape, after: Scrape) -> set[str]:
         is_counter = re.search(r"_(total|bucket|count|sum)\{", series)
         step = value - before.get(series, 0) if is_counter else 0
         rows.append({"series": series, "values": f"{value}+{step}x80"})
-    query = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    query = f'count by ({label}) (ALERTS{{alertstate="firing"}})'
     check = {"expr": query, "eval_time": "15m", "exp_samples": []}
     test = {"interval": "15s", "input_series": rows, "promql_expr_test": [check]}
     file = tmp_path / "test.yaml"
@@ -68,6 +71,6 @@ def firing(tmp_path: Path, before: Scrape, after: Scrape) -> set[str]:
         [program, "test", "rules", str(file)], capture_output=True, text=True, check=False
     )
     said = done.stdout + done.stderr
-    found = set(re.findall(r'alertname=\\?"(\w+)\\?"\} ', said))
+    found = set(re.findall(rf'{label}=\\?"(\w+)\\?"\}} ', said))
     assert done.returncode == 0 or found, said
     return found

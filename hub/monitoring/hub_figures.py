@@ -123,3 +123,10 @@ def _contents(state: PartState) -> Iterator[Metric]:
     adapters, charged = state.facts["adapters"], state.facts["charged_bytes"]
     yield _gauge("adapters", "Listed adapters.", (), [((), adapters)])
     yield _gauge("charged_bytes", "Bytes that count against quotas.", (), [((), charged)])
+    made = state.facts["last_backup"]
+    yield _gauge(
+        "backup_last_success_timestamp_seconds",
+        "When the last complete backup was made; absent if there was none.",
+        (),
+        [((), made.timestamp())] if made else [],
+    )

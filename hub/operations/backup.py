@@ -51,11 +51,12 @@ from hub.plurals import counted
 from registry import events, storage
 from registry.blobs import migrate_store
 from registry.local_files import flush, make_folder
-from registry.models import Blob, Hub
+from registry.models import Blob, Event, Hub
 from registry.uploads import store_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from registry.blobs.migrate_store import Progress, Tally
     from registry.uploads.store_change import MovedUploads
@@ -144,8 +145,16 @@ def make(
     made = Backup(name, count, size, tally)
     facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
     write(place / "manifest.json", json.dumps(facts))
-    events.record(actor=None, verb="backup_made", subject=name, folder=str(folder))
+    not_saved = sum(len(facts[what]) for what in backup_sets.NOT_SAVED)
+    lacking: dict[str, Any] = {"lacking": not_saved} if not_saved else {}
+    events.record(actor=None, verb="backup_made", subject=name, folder=str(folder), **lacking)
     return made
+
+
+def last_complete() -> datetime | None:
+    """Return when the last complete set was made, to any folder; None if there is no such event."""
+    made = Event.objects.filter(verb="backup_made").exclude(facts__has_key="lacking").first()
+    return made.created_at if made else None
 
 
 def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Restored:

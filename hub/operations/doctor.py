@@ -28,11 +28,13 @@ from redis.exceptions import RedisError
 from hub import replica, shared_cache
 from hub.config import stored_key
 from hub.http.problems import is_full
+from hub.operations import backup
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
 from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import LOOPBACK, check_settings
+from previews import worker_bases
 from previews.render import BasesInvalid, load_bases
 from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
@@ -42,6 +44,7 @@ from registry.local_files import is_open
 from registry.models import Adapter, Blob, Job, JobState, Namespace, XetXorb
 from registry.names import RESERVED_NAMES, is_device
 from registry.search import maintenance
+from registry.uploads.services import CHECKS_QUEUE
 from registry.versions import reinspect
 
 if TYPE_CHECKING:
@@ -76,7 +79,13 @@ LOW_SPACE_BYTES = 2 * 2**30
 LONG_WAIT = timedelta(minutes=2)
 FREE_SPACE = "Free space on that disk; until then uploads are refused, but nothing is lost."
 MIGRATE = "Run `manage.py migrate`."
+START_CHECKS = (
+    "Start the hub with `manage.py up` (with the units: `systemctl restart lorary-checks`), or "
+    "`manage.py worker --queues checks` alone; it takes a few seconds."
+)
 UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server is running or its folder exists."
+#: Age above which a daily backup was missed; the alert LoraryBackupOld has the same.
+OLD_BACKUP = timedelta(hours=26)
 #: Maximum number of missing blobs and invalid names that are listed; others are only counted.
 NAMED = 5
 #: With more stored files than this, a sample of this size is checked.
@@ -332,14 +341,6 @@ def may_have_others() -> bool:
     return connection.vendor == "postgresql" and not is_here
 
 
-def _renders_nothing() -> bool:
-    """Whether previews are turned off: the bases file is valid and has no base model."""
-    try:
-        return not list(load_bases(settings.LORARY.bases))
-    except BasesInvalid:
-        return False  # reported by its own probe
-
-
 def _jobs() -> Iterator[Report]:
     now, is_well, living = timezone.now(), True, job_selectors.alive()
     late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
@@ -355,7 +356,7 @@ def _jobs() -> Iterator[Report]:
             if busy
             else f"Start a worker: {start}."
         )
-        if not busy and queue.startswith("render") and _renders_nothing():
+        if not busy and queue.startswith("render") and worker_bases.is_file_empty():
             hint = "Previews are turned off: cancel the jobs at /operator, or start a worker."
         yield Report("jobs", "warning", message, hint)
     dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
@@ -381,20 +382,22 @@ def _unknown_tasks() -> Iterator[Report]:
 
 
 def _workers() -> Iterator[Report]:
-    """Report workers, and families with waiting renders that no worker serves."""
+    """Report workers, whether one checks uploads, and families that no worker renders for."""
     living = job_selectors.alive()
     names = ", ".join(worker.name for worker in living) or "none"
-    state: Literal["ok", "warning"] = "ok" if living else "warning"
-    start = (
-        "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes a few seconds."
-    )
-    hint = "" if living else start
-    yield Report("workers", state, f"Workers seen recently: {names}.", hint)
+    message = f"Workers seen recently: {names}."
+    if job_selectors.serving(CHECKS_QUEUE, living):
+        yield Report("workers", "ok", message)
+    else:
+        # Without waiting jobs it may be a hub that is not started yet, as after a restore.
+        waiting = Job.objects.filter(queue=CHECKS_QUEUE, state=JobState.QUEUED).count()
+        jobs = f"; {counted(waiting, 'job')} waiting" if waiting else ""
+        state: Literal["error", "warning"] = "error" if waiting else "warning"
+        yield Report("workers", state, f"{message} None checks uploads{jobs}.", START_CHECKS)
     unserved = unserved_families(living)
-    is_off = _renders_nothing() and not any(one.facts.get("families") for one in living)
-    if unserved and is_off:
+    if unserved and worker_bases.are_previews_off():
         count = sum(one.count for one in unserved)
-        message = f"Previews are turned off; {counted(count, 'render')} would be made with them."
+        message = f"Previews are turned off; {counted(count, 'render')} waiting from before."
         hint = f"To turn them on, add base models to {settings.LORARY.bases} and start a worker."
         yield Report("workers", "ok", message, hint)
         return
@@ -517,6 +520,20 @@ def _pieces() -> Iterator[Report]:
         yield Report("pieces", "ok", f"{message}, all still needed.")
 
 
+def _backups() -> Iterator[Report]:
+    """Report the age of the last complete backup."""
+    made = backup.last_complete()
+    if made is None:
+        hint = "Run it daily (docs/operations.md), unless the hub is backed up in another way."
+        yield Report("backup", "ok", "`manage.py backup` has made no complete backup yet.", hint)
+        return
+    age = timezone.now() - made
+    message = f"The last complete backup is {age.total_seconds() / 3600:.1f} hours old."
+    hint = "Run `manage.py backup`, and read the log of its timer (`journalctl -u lorary-backup`)."
+    is_old = age > OLD_BACKUP
+    yield Report("backup", "warning" if is_old else "ok", message, hint if is_old else "")
+
+
 def _anatomies() -> Iterator[Report]:
     count = reinspect.stale().count()
     if count:
@@ -567,6 +584,7 @@ PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "jobs": _jobs,
     "workers": _workers,
     "bases": _bases,
+    "backup": _backups,
     "bytes": _bytes,
     "orphans": _orphans,
     "pieces": _pieces,

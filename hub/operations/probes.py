@@ -22,6 +22,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Sum
 from django.utils import timezone
 
+from hub.operations.backup import last_complete
 from hub.shared_cache import OPTIONS
 from registry import facet_counters, storage
 from registry.errors import StorageFull
@@ -183,7 +184,10 @@ def _kind(queue: str) -> str:
 
 
 def count_contents(facts: Facts) -> None:
-    """Count uploads and blobs with their sizes, by indexes, and listed adapters, by counters."""
+    """Count uploads and blobs with their sizes, by indexes, and listed adapters, by counters.
+
+    Also tell when the last complete backup was made.
+    """
     uploads = Upload.objects.order_by().values("state")
     facts["uploads"] = {
         row["state"]: (row["n"], row["size"])
@@ -202,6 +206,7 @@ def count_contents(facts: Facts) -> None:
     counted = FacetCount.objects.filter(**total).aggregate(n=Sum("count", default=0))["n"]
     changed = FacetChange.objects.filter(**total).aggregate(n=Sum("delta", default=0))["n"]
     facts["adapters"] = counted + changed
+    facts["last_backup"] = last_complete()
     facts["charged_bytes"] = Namespace.objects.aggregate(n=Sum("used_bytes", default=0))["n"]
 
 

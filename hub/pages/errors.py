@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Mapping
 from functools import update_wrapper
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.defaults import server_error
 
 from hub.http.callers import P, View
 from hub.http.problems import problem_of
@@ -109,3 +113,19 @@ def refuse(request: HttpRequest, error: LoraryError) -> HttpResponseBase:
     for name, value in problem.headers.items():
         response.headers[name] = value
     return response
+
+
+def crashed(request: HttpRequest) -> HttpResponseBase:
+    """Return the page for an exception that nothing handled (``handler500``).
+
+    If the database is away or full, the page says so, with the same status as the API. It reads
+    neither the user nor the session, which are in the database.
+    """
+    error = sys.exception()
+    if not isinstance(error, OperationalError):
+        return server_error(request)
+    problem = problem_of(error)
+    # Without the context processors, which read the user and the messages.
+    context = {"request": request, "error": problem, "status": problem.status}
+    text = render_to_string("refused.html", context)
+    return HttpResponse(text, status=problem.status, headers=problem.headers)

@@ -252,9 +252,14 @@ _OPTIONAL_PATHS = ("/xet/",)
 
 
 def is_logged(record: LogRecord) -> bool:
-    """Whether to log a warning of Django: not a 404 below ``_OPTIONAL_PATHS``."""
-    request = getattr(record, "request", None)
-    is_absent = getattr(record, "status_code", None) == 404
+    """Whether to log a line of Django about a response: not a 404 below ``_OPTIONAL_PATHS``.
+
+    Nor a 503, whose reason is already logged: Django would add a traceback to each.
+    """
+    request, status = getattr(record, "request", None), getattr(record, "status_code", None)
+    if status == 503:
+        return False
+    is_absent = status == 404
     return not (is_absent and str(getattr(request, "path", "")).startswith(_OPTIONAL_PATHS))
 
 

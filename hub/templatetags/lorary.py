@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 import lorary
 from hub.pages import links
+from previews import worker_bases
 from registry import log_context
 
 register = template.Library()
@@ -47,6 +48,7 @@ class Frame:
     version: str = lorary.__version__
     is_signup_open: bool = True
     is_indexed: bool = True
+    has_previews: bool = True
 
 
 @register.simple_tag
@@ -72,7 +74,9 @@ def frame(context: Context) -> Frame:
     request: HttpRequest | None = context.get("request")
     if request is None:
         return Frame(
-            is_signup_open=settings.LORARY.signup, is_indexed=settings.LORARY.search_engines
+            is_signup_open=settings.LORARY.signup,
+            is_indexed=settings.LORARY.search_engines,
+            has_previews=not worker_bases.is_file_empty(),
         )
     match = request.resolver_match
     here = match.url_name if match and match.url_name else ""
@@ -85,6 +89,7 @@ def frame(context: Context) -> Frame:
         base_url=_address(request),
         is_signup_open=settings.LORARY.signup,
         is_indexed=settings.LORARY.search_engines,
+        has_previews=not worker_bases.is_file_empty(),
     )
 
 

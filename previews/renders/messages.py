@@ -44,6 +44,11 @@ def waiting_for(family: str) -> str:
     return _("waiting for a worker for %(family)s") % {"family": family_title(family)}
 
 
+def previews_off() -> str:
+    """Return why a hub without base models renders nothing."""
+    return _("previews are off on this hub")
+
+
 def no_renderer(family: str) -> str:
     """Return the message for a version that cannot be rendered on this hub."""
     if not family:

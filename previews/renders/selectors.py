@@ -13,6 +13,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from previews import worker_bases
 from previews.models import (
     OPEN_STATES,
     Render,
@@ -22,7 +23,7 @@ from previews.models import (
     SheetKind,
 )
 from previews.pictures.selectors import Picture, pictures_by_render, pictures_of
-from previews.renders.messages import waiting_for
+from previews.renders.messages import previews_off, waiting_for
 from registry.errors import NotFound
 from registry.jobs import selectors as job_selectors
 from registry.models import Adapter, Job, JobState, Output, User, Version, VersionState, WorkerWish
@@ -103,10 +104,20 @@ def previews_by_version(versions: Sequence[Version]) -> dict[int, Previews]:
     shown = [render for each in groups.values() for renders in each for render in _shown(renders)]
     pictures = pictures_by_render(render.pk for render in shown) if shown else {}
     found = {pk: [of_renders(renders, pictures) for renders in each] for pk, each in groups.items()}
-    return {
-        pk: replace(each[0], others=tuple(each[1:])) if each else Previews()
-        for pk, each in found.items()
-    }
+    return _without_waiting(
+        {
+            pk: replace(each[0], others=tuple(each[1:])) if each else Previews()
+            for pk, each in found.items()
+        }
+    )
+
+
+def _without_waiting(found: dict[int, Previews]) -> dict[int, Previews]:
+    """Say that previews are off, if they are, instead of waiting for a worker."""
+    idle = [pk for pk, one in found.items() if one.state in {NONE, RenderState.WAITING}]
+    if idle and worker_bases.are_previews_off():
+        found |= {pk: replace(found[pk], state=NONE, reason=previews_off()) for pk in idle}
+    return found
 
 
 def _groups(rows: Iterable[Render]) -> list[list[Render]]:

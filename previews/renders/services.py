@@ -275,8 +275,10 @@ def begin_missing(*, after: int = 0) -> int:
     """Start renders of the next published versions without one, in the order of ids.
 
     The process that published them died before it could, or a base model was added since. Returns
-    the id of the last one, 0 if there are no more.
+    the id of the last one, 0 if there are no more, or if previews are off.
     """
+    if worker_bases.are_previews_off():
+        return 0
     own = Render.objects.filter(version=OuterRef("pk"))
     is_missing = Q(~Exists(own))
     for base in worker_bases.bases():
@@ -329,7 +331,13 @@ def wait(*, render: Render) -> None:
 
 
 def on_version_published(version_id: int) -> None:
-    """Start previews of a version that was published or whose trigger words changed."""
+    """Start previews of a version that was published or whose trigger words changed.
+
+    While previews are off, nothing is written: the start of a worker with a base model begins what
+    is missing.
+    """
+    if worker_bases.are_previews_off():
+        return
     _begin_or_log(Version.objects.select_related("adapter").get(pk=version_id))
 
 

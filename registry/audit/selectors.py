@@ -6,6 +6,7 @@ overlap. Each filter has an index in this order, so that a page is read without 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +31,9 @@ _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UT
 #: What the name of an object begins with.
 ADAPTER, PACK, USER = "", "packs/", "user:"
 
+#: An account by its id.
+_ID = re.compile(r"#([0-9]{1,9})")
+
 _IMPERSONAL = {"verb", "since", "until"}
 
 
@@ -38,8 +42,9 @@ class Filters:
     """Which events are wanted; empty ones allow all.
 
     Attributes:
-        actor: Name of an account, or ``#`` and its id.
-        object: ``OWNER/NAME``, ``packs/OWNER/NAME``, ``user:NAME``, ``user:#ID``, or a subject.
+        actor: Current or former name of an account, or ``#`` and its id.
+        object: ``OWNER/NAME``, ``packs/OWNER/NAME``, ``user:NAME``, ``user:#ID``, ``#ID`` of an
+            account, or a subject.
         since: The first moment.
         until: The moment after the last one.
     """
@@ -69,7 +74,7 @@ class Entry:
     id: int
     time: datetime
     verb: str
-    actor: str  # name of the account; "#" and its id if it was deleted
+    actor: str  # name of the account, deleted-ID if it was deleted; "#" and its id without a row
     token: int | None  # id of the access token that the actor used
     object: str  # see ``Filters``
     subject: str
@@ -189,7 +194,7 @@ def _clamped(at: datetime | None) -> datetime | None:
 
 def _about(text: str) -> Q:
     """Return the condition for the object of an event."""
-    if text.startswith(USER):
+    if text.startswith(USER) or _ID.fullmatch(text):
         return Q(user=_account("object", text.removeprefix(USER)))
     owner, slash, name = text.removeprefix(PACK).partition("/")
     if not slash:
@@ -203,17 +208,17 @@ def _about(text: str) -> Q:
 
 
 def _account(field: str, text: str) -> int:
-    """Return the id of an account, which may have been deleted if the text has the id."""
-    digits = text.removeprefix("#")
-    if text.startswith("#") and digits.isascii() and digits.isdigit() and len(digits) <= 9:
-        return int(digits)
-    found = User.objects.filter(username__iexact=text).values_list("pk", flat=True).first()
-    if found is None:
+    """Return the id of an account by its id, or by its current or former name."""
+    if found := _ID.fullmatch(text):
+        return int(found[1])
+    is_named = Q(username__iexact=text) | Q(namespace__names__key=key_of(text))
+    account = User.objects.filter(is_named).values_list("pk", flat=True).first()
+    if account is None:
         message = _(
             "There is no account “%(name)s”. Enter a name, or # and the id of a deleted account."
         ) % {"name": text[:48]}
         raise Invalid(message, fields={field: [message]})
-    return found
+    return account
 
 
 def _entries(rows: Sequence[Event]) -> list[Entry]:

@@ -421,6 +421,18 @@ def test_the_command_says_what_it_waits_for(
     assert said[-1] == "lorary: the previews are waiting: waiting for a worker for Miniature"
 
 
+def test_wait_ends_at_once_if_previews_are_off(
+    fake: FakeHub, lora: Path, run: Any, waits: list[float]
+) -> None:
+    fake.preview_reason = "previews are off on this hub"
+    states(fake, "none")
+    ran = run("push", lora, "--to", "ada/noir", "--wait")
+    assert ran.code == 0
+    assert ran.err.splitlines()[-1] == "lorary: previews are off on this hub"
+    assert "waiting" not in ran.err.replace("waiting for the previews", "")
+    assert sum(waits) < 2
+
+
 def test_wait_ends_when_time_is_up(
     hub: Hub, fake: FakeHub, lora: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from registry import events, log_context
+from registry.accounts import deletion
 from registry.log_context import LogContext
 from registry.models import Event, EventAddress, Source
 
@@ -74,10 +75,22 @@ def test_pruning_and_erasing_say_how_many(ada: User, own_settings: Callable[...,
     assert not EventAddress.objects.exists()
 
 
+def test_a_deleted_account_is_found_by_all_of_its_names(ada: User) -> None:
+    events.record(actor=ada, verb="signed_in", about=ada)
+    deletion.delete(actor=None, user=ada)
+    for name in ("ada", f"deleted-{ada.pk}", f"#{ada.pk}"):
+        [signed_in] = run("list", "--actor", name, "--verb", "signed_in")
+        assert f" deleted-{ada.pk} signed_in user:deleted-{ada.pk}" in signed_in
+        assert len(run("list", "--object", f"user:{name}")) == 3
+    assert len(run("list", "--object", f"#{ada.pk}")) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["list", "--actor", "nobody"], "There is no account “nobody”"),
+        (["list", "--verb", "nonsense"], "There is no verb 'nonsense'"),
+        (["export", "--verb", "sign_in"], "Similar verbs: signed_in"),
         (["list", "--since", "yesterday"], "not a day or a time"),
         (["list", "--since", "2026-02-31"], "not a day or a time"),
         (["erase"], "needs a filter"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
+from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,8 +17,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.utils import timezone
 
-from hub.operations import backup, backup_sets, database_dumps, process_lock
+from hub.operations import backup, backup_sets, database_dumps, doctor, probes, process_lock
 from registry import storage
 from registry.models import Blob, Event
 from tests.stored import blob_of
@@ -285,6 +288,43 @@ def test_rows_alone(folder: Path) -> None:
     keep(b"in a bucket that is kept safe by itself")
     code, _said = run("backup", "--to", str(folder), "--rows-only")
     assert (code, digests(folder), len(names(folder))) == (0, set(), 1)
+
+
+def test_the_hub_knows_when_its_last_complete_set_was_made(folder: Path) -> None:
+    assert backup.last_complete() is None
+    sha256 = keep(b"first")
+    backup.make(folder)
+    made = backup.last_complete()
+    assert made is not None
+    shutil.rmtree(folder)
+    damage(sha256)
+    assert not backup.make(folder).is_whole
+    assert backup.last_complete() == made
+    facts: dict[str, Any] = {}
+    probes.count_contents(facts)
+    assert facts["last_backup"] == made
+
+
+@pytest.mark.parametrize(("hours", "state"), [(25, "ok"), (27, "warning")])
+def test_the_doctor_warns_of_an_old_backup(hours: int, state: str) -> None:
+    (none,) = doctor.PROBES["backup"]()
+    assert (none.state, "no complete backup" in none.message) == ("ok", True)
+    made_at = timezone.now() - timedelta(hours=hours)
+    Event.objects.create(verb="backup_made", created_at=made_at)
+    (report,) = doctor.PROBES["backup"]()
+    assert report.state == state
+    assert f"{hours}.0 hours old" in report.message
+    assert ("lorary-backup" in report.hint) == (state == "warning")
+
+
+def test_a_backup_that_saves_nothing_says_so_in_json(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = StringIO()
+    with pytest.raises(CommandError, match="Cannot use"):
+        call_command("backup", "--to", str(tmp_path / "file" / "x"), "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    assert told["ok"] is False
+    assert "Cannot use" in told["error"]
 
 
 def test_backup_names_a_folder_that_cannot_be_made() -> None:

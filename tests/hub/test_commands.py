@@ -245,11 +245,36 @@ def test_doctor_names_families_whose_renders_nobody_makes() -> None:
         Job.objects.create(queue=name, task="x", key=f"k{n}")
     Worker.objects.create(name="box:1", queues=["render.sdxl"], seen_at=timezone.now())
     here, flux, miniature = diagnose()[1]["workers"]
-    assert here["message"] == "Workers seen recently: box:1."
+    assert here["message"] == "Workers seen recently: box:1. None checks uploads."
     assert flux["message"] == "Renders that wait for a worker for FLUX.1 (flux1): 2."
     assert "bases file" in flux["hint"]
     assert miniature["message"] == "Renders that wait for a worker for Miniature (miniature): 1."
     assert "manage.py worker --queues render" in miniature["hint"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "queues", "wish", "code", "state"),
+    [
+        (0, [], "work", 0, "warning"),
+        (0, ["render.sdxl"], "work", 0, "warning"),
+        (1, [], "work", 1, "error"),
+        (1, ["render.sdxl"], "work", 1, "error"),
+        (1, ["checks"], "drain", 1, "error"),
+        (1, ["checks"], "work", 0, "ok"),
+    ],
+)
+def test_doctor_says_that_nothing_checks_the_uploads_that_wait(
+    waiting: int, queues: list[str], wish: str, code: int, state: str
+) -> None:
+    for n in range(waiting):
+        Job.objects.create(queue="checks", task="x", key=f"k{n}")
+    if queues:
+        Worker.objects.create(name="box:1", queues=queues, wish=wish, seen_at=timezone.now())
+    left, found = diagnose()
+    report = found["workers"][0]
+    assert (left, report["state"]) == (code, state)
+    assert ("1 job waiting" in report["message"]) == (state == "error")
+    assert ("systemctl restart lorary-checks" in report["hint"]) == (state != "ok")
 
 
 def test_doctor_does_not_ask_for_previews_that_are_turned_off(
@@ -263,7 +288,7 @@ def test_doctor_does_not_ask_for_previews_that_are_turned_off(
     Worker.objects.create(name="box:1", queues=["checks"], seen_at=timezone.now())
     found = diagnose()[1]
     assert [report["state"] for report in found["workers"]] == ["ok", "ok"]
-    assert "2 renders would be made" in found["workers"][1]["message"]
+    assert "2 renders waiting from before" in found["workers"][1]["message"]
     Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=1))
     (waiting,) = diagnose()[1]["jobs"]
     assert waiting["hint"].startswith("Previews are turned off: cancel the jobs at /operator")

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "lorary.json"
 #: These are evaluated with written series, as their causes take long or a disk of one's own.
-NOT_PROVOKED = {"LorarySlow", "LoraryDiskNearlyFull"}
+NOT_PROVOKED = {"LorarySlow", "LoraryDiskNearlyFull", "LoraryBackupOld"}
 #: On PostgreSQL only: tests/services/test_monitoring.py and test_replica.py.
 OF_POSTGRESQL = {"LoraryDatabaseConnections", "LoraryReplicaUnused"}
 #: A hub without a replica does not have it.
@@ -166,8 +166,35 @@ def test_alerts_that_cannot_be_provoked_here_fire_for_writtenseries_of(tmp_path:
         series_of(slow, {**labels, "le": "5.0"}): 90.0,
         series_of(slow, {**labels, "le": "+Inf"}): 100.0,
         series_of("lorary_disk_free_bytes", {"part": "storage"}): 2.0**30,
+        series_of("lorary_backup_last_success_timestamp_seconds", {}): -27 * 3600.0,
     }
     assert firing(tmp_path, {}, written) == NOT_PROVOKED | {"LoraryAbsent"}
+
+
+@pytest.mark.parametrize(
+    ("down", "told"),
+    [
+        ({"database", "migrations"}, {"database"}),
+        ({"migrations"}, {"migrations"}),
+        ({"database", "storage"}, {"database", "storage"}),
+        ({"broker", "migrations"}, {"broker", "migrations"}),
+    ],
+)
+def test_a_stopped_database_is_one_part_that_is_down(
+    tmp_path: Path, down: set[str], told: set[str]
+) -> None:
+    parts = ("database", "migrations", "storage", "broker")
+    up = {series_of("lorary_up", {"part": part}): float(part not in down) for part in parts}
+    assert firing(tmp_path, {}, up, label="part") == told
+
+
+def test_uploads_that_wait_are_no_renders_without_a_worker(tmp_path: Path) -> None:
+    def waiting(kind: str, family: str) -> Scrape:
+        labels = {"kind": kind, "family": family, "state": "queued"}
+        return {series_of("lorary_jobs", labels): 1.0}
+
+    assert "LoraryQueueUnserved" not in firing(tmp_path, {}, waiting("checks", ""))
+    assert "LoraryQueueUnserved" in firing(tmp_path, {}, waiting("render", "sdxl"))
 
 
 def insert(hub: RunningHub, table: str, **values: Any) -> None:

@@ -67,6 +67,32 @@ def test_accounts_are_listed_by_name_and_state(ada: User, bob: User) -> None:
     assert (row["name"], row["is_active"], row["disabled_reason"]) == ("bob", False, "Spam")
 
 
+def test_the_only_administrator_is_disabled_only_after_a_warning(
+    ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disable(*words: str) -> str:
+        err = StringIO()
+        call_command("user", "disable", *words, "--reason", "x", stdout=StringIO(), stderr=err)
+        return err.getvalue()
+
+    def is_active(user: User) -> bool:
+        return User.objects.get(pk=user.pk).is_active
+
+    run("staff", "ada")
+    run("staff", "bob")
+    assert disable("bob") == ""
+    monkeypatch.setattr("builtins.input", lambda: "")
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        disable("ada")
+    assert is_active(ada)
+    monkeypatch.setattr("builtins.input", lambda: "ada")
+    assert "the only active administrator" in disable("ada")
+    assert not is_active(ada)
+    run("enable", "ada")
+    assert disable("ada", "--yes") == ""
+    assert not is_active(ada)
+
+
 def test_programs_hear_what_changed(ada: User, token_of: Callable[..., str]) -> None:
     token_of(ada)
     done = json.loads(run("revoke-tokens", "ada", "--json"))
@@ -116,7 +142,8 @@ def test_a_deletion_is_confirmed_by_the_name(
     out = run("delete", "ada", "--transfer-to", "bob")
     assert out.endswith(f"ada was deleted; it is deleted-{ada.pk} now.\n")
     assert bob.namespace.adapters.get().name == "noir"
-    assert run("list", "--deleted").startswith(f"deleted-{ada.pk}  never signed in, deleted 20")
+    assert run("list", "--deleted").startswith(f"deleted-{ada.pk}  deleted 20")
+    assert "bytes" not in run("show", "ada")
     with pytest.raises(CommandError, match="was deleted"):
         run("enable", "ada")
 

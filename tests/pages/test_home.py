@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ from registry.models import Adapter
 from tests.pages.pictures import render, sample_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from django.test import Client
-    from pytest_django import DjangoAssertNumQueries
+    from pytest_django import DjangoAssertNumQueries, Settings
 
     from registry.models import User, Version
 
@@ -82,3 +85,13 @@ def test_mature_pictures_are_no_first_sight(client: Client, v1: Version) -> None
 def test_unfinished_pictures_are_not(client: Client, v1: Version) -> None:
     render(v1, "running", 6)
     assert "/media/images/" not in client.get("/").content.decode()
+
+
+def test_the_footer_of_a_hub_without_previews_does_not_speak_of_them(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    sentence = "This hub renders its previews"
+    assert sentence in client.get("/").content.decode()
+    (tmp_path / "off.toml").touch()
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "off.toml")
+    assert sentence not in client.get("/").content.decode()

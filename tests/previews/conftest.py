@@ -16,6 +16,7 @@ from registry.models import Adapter
 from registry.versions.details import Details
 from tests import catalogue
 from tests.previews.updates import bases_at
+from tests.served import serve
 from tests.snapshots import Snapshot
 from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
@@ -75,9 +76,16 @@ def served(settings: Settings, bases_file: Path) -> None:
 
 @pytest.fixture
 def unserved(settings: Settings, tmp_path: Path) -> None:
+    """This hub has no base of the Miniature."""
+    (tmp_path / "others").mkdir()
+    serve(settings, tmp_path / "others", "sdxl")
+
+
+@pytest.fixture
+def previews_off(settings: Settings, tmp_path: Path) -> None:
     """This hub has no base at all."""
     file = tmp_path / "none.toml"
-    file.write_text("")
+    file.touch()
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
 
 

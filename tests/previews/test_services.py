@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import current_app
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from previews import local_weights, tasks
 from previews.covers.selectors import covers_of
@@ -22,7 +23,7 @@ from previews.renders.selectors import render as find_render
 from registry import storage, sweep
 from registry.errors import Forbidden, NotFound, StateConflict
 from registry.jobs import queue, worker_process
-from registry.models import Blob, Job, JobState, Version
+from registry.models import Blob, Job, JobState, Version, Worker
 from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
@@ -196,12 +197,44 @@ def test_what_waited_is_queued_once_there_is_a_base(
     assert previews_of(version).state == "ready"
 
 
-def test_a_base_that_went_away_makes_the_render_wait(
+def test_a_hub_without_bases_says_that_previews_are_off_and_makes_them_later(
+    previews_off: None,
+    noir: Adapter,
+    publish: Callable[..., Version],
+    settings: Settings,
+    bases_file: Path,
+) -> None:
+    version = publish(noir)
+    assert not version.renders.exists()
+    assert renders.begin_missing() == 0
+    assert not version.renders.exists()
+    found = previews_of(version)
+    assert (found.state, found.reason) == ("none", "previews are off on this hub")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=bases_file)
+    assert previews_of(version).reason == ""
+    assert renders.begin_missing() == version.pk
+    worker_process.drain("render.miniature")
+    assert previews_of(version).state == "ready"
+
+
+def test_what_waited_before_previews_were_turned_off_says_so(
     version: Version, settings: Settings, tmp_path: Path
 ) -> None:
-    file = tmp_path / "none.toml"
-    file.write_text("")
-    settings.LORARY = dataclasses.replace(settings.LORARY, bases=file)
+    version.renders.update(state=RenderState.WAITING, reason="waiting for a worker", job=None)
+    assert previews_of(version).state == "waiting"
+    (tmp_path / "off.toml").touch()
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "off.toml")
+    found = previews_of(version)
+    assert (found.state, found.reason) == ("none", "previews are off on this hub")
+    base = {"id": "tiny", "family": "miniature"}
+    facts = {"families": ["miniature"], "bases": [base]}
+    Worker.objects.create(
+        name="gpu:1", queues=["render.miniature"], facts=facts, seen_at=timezone.now()
+    )
+    assert previews_of(version).state == "waiting"
+
+
+def test_a_base_that_went_away_makes_the_render_wait(version: Version, unserved: None) -> None:
     worker_process.drain("render.miniature")
     assert previews_of(version).state == "waiting"
 

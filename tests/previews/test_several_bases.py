@@ -176,9 +176,11 @@ def test_pictures_come_first_whichever_base_was_there_before(
 
 
 def test_a_render_that_waits_is_taken_over_by_the_first_base(
-    bases: Callable[..., None], publish: Callable[..., Version], noir: Adapter, settings: Settings
+    bases: Callable[..., None],
+    unserved: None,  # it comes after the bases
+    publish: Callable[..., Version],
+    noir: Adapter,
 ) -> None:
-    bases(is_still=False, is_moving=False)
     version = publish(noir)
     assert states(version) == {"": "waiting"}
     bases()

@@ -6,6 +6,8 @@ import argparse
 import json
 from argparse import ArgumentParser
 from datetime import datetime, time
+from difflib import get_close_matches
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -18,6 +20,7 @@ from hub.setting_checks import TAG
 from registry.audit import export, selectors, services
 from registry.audit.selectors import Entry, Filters
 from registry.errors import LoraryError
+from registry.events import VERBS
 
 EPILOG = """\
 list      the newest events, newest first
@@ -27,11 +30,12 @@ erase     removes the network addresses of the events that the filters match; at
 prune     removes events older than LORARY_AUDIT_DAYS, and addresses older than
           LORARY_AUDIT_ADDRESS_DAYS. The checks worker does the same once a day
 
-OBJECT is OWNER/NAME, packs/OWNER/NAME, user:NAME, or the subject of an event. The id of
-a deleted account is written as #ID. TIME is a day or a time in ISO 8601, by default in
-LORARY_TIME_ZONE; --until excludes it.
+OBJECT is OWNER/NAME, packs/OWNER/NAME, user:NAME, or the subject of an event. A deleted
+account is found by its former name, as deleted-ID (the name it has since then) and as
+#ID, also in OBJECT. docs/audit.md lists the verbs. TIME is a day or a time in ISO 8601, by
+default in LORARY_TIME_ZONE; --until excludes it.
 
-Exit code 1: a filter is not valid.
+Exit code 1: a filter is not valid: there is no such account, verb or time.
 
 Example: manage.py audit export --format csv --verb file_downloaded --since 2026-01-01
 """
@@ -64,6 +68,7 @@ class Command(BaseCommand):
         """Run the action."""
         names = ("actor", "verb", "object", "address", "since", "until")
         filters = Filters(**{name: options[name] for name in names})
+        _require_verb(filters.verb)
         try:
             getattr(self, f"_{options['action']}")(filters, options)
         except LoraryError as error:
@@ -98,6 +103,15 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{pruned.events:,} events and {pruned.addresses:,} more addresses {verb}."
         )
+
+
+def _require_verb(text: str) -> None:
+    known = sorted(chain.from_iterable(VERBS.values()))
+    if text and text not in known:
+        near = ", ".join(get_close_matches(text, known, n=5, cutoff=0.5))
+        message = f"There is no verb {text!r}. "
+        message += f"Similar verbs: {near}." if near else "docs/audit.md lists them."
+        raise CommandError(message)
 
 
 def _line(entry: Entry) -> str:

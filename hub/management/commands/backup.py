@@ -32,7 +32,8 @@ file is verified by its sha256 when it is written.
 A folder belongs to the first hub that writes to it. Other hubs are refused, even an empty one that
 a wrong LORARY_DATA creates. A restored hub keeps its folder.
 
-Exit code 1: the listed files could not be copied; all other files are in the backup.
+Exit code 1: the listed files could not be copied, and all other files are in the backup; or nothing
+could be saved, and the error says why (with --json also as "error").
 Exit code 3: the backup was made, but older ones were not removed; the output says why.
 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
@@ -83,6 +84,22 @@ class Command(BaseCommand):
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Make a backup; exit with 1 if files are missing, with 3 if pruning was refused."""
+        try:
+            made, pruned, reason = self._make(options)
+        except CommandError as error:
+            if options["json"]:
+                self.stdout.write(json.dumps({"ok": False, "error": str(error)}))
+            raise
+        code = NOT_WHOLE if not made.is_whole else NOT_PRUNED if reason else 0
+        if options["json"]:
+            facts = {"ok": not code, "pruned": pruned, "not_pruned": reason}
+            self.stdout.write(json.dumps({**facts, **asdict(made)}))
+        else:
+            self._say(options["to"].absolute(), made, pruned, reason)
+        sys.exit(code)
+
+    def _make(self, options: dict[str, Any]) -> tuple[Backup, int, str]:
+        """Return the backup, the number of files removed, and why nothing was removed."""
         _require_sensible(options)
         keep, folder = options["keep"], options["to"].absolute()
         meter = Meter("copied", is_quiet=options["json"])
@@ -112,13 +129,7 @@ class Command(BaseCommand):
             )
             raise CommandError(missing_hub() or message) from error
         meter.end()
-        code = NOT_WHOLE if not made.is_whole else NOT_PRUNED if reason else 0
-        if options["json"]:
-            facts = {"ok": not code, "pruned": pruned, "not_pruned": reason}
-            self.stdout.write(json.dumps({**facts, **asdict(made)}))
-        else:
-            self._say(folder, made, pruned, reason)
-        sys.exit(code)
+        return made, pruned, reason
 
     def _say(self, folder: Path, made: Backup, pruned: int, reason: str) -> None:
         files = made.files

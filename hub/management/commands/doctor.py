@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
+from hub.management.progress import Help
 from hub.operations.doctor import examine
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+
+EPILOG = """\
+Exit code 1: at least one result is an ERROR, so a part of the hub does not work. Warnings do not
+change the exit code.
+"""
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -25,6 +31,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
+        parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument(
             "--deep", action="store_true", help="check all files instead of a sample"
         )

@@ -33,9 +33,10 @@ from registry.tokens import services as tokens
 EPILOG = """\
 A disabled account is signed out everywhere, its tokens are revoked, its uploads and
 jobs are cancelled; what it published stays readable. `enable` lets its user sign in
-again. Staff can open /operator and /admin; their programs need a token with the scope
-admin. SIZE is a number of bytes such as 200GB, "none" for no limit, or "default" for
-LORARY_QUOTA_BYTES; `quota` also takes an organisation.
+again. The only active administrator is disabled after a warning, if its name is entered
+or --yes is passed. Staff can open /operator and /admin; their programs need a token with
+the scope admin. SIZE is a number of bytes such as 200GB, "none" for no limit, or
+"default" for LORARY_QUOTA_BYTES; `quota` also takes an organisation.
 
 `delete` replaces name and e-mail address by deleted-ID; published versions and events
 keep this as their author. An account that owns adapters or packs is deleted only with
@@ -104,8 +105,12 @@ class Command(BaseCommand):
         elif action == "delete":
             self._delete(user, options)
         elif action == "show":
-            self._print([_document(user) | _usage(user.namespace)], options, "users")
+            # What a deleted account uploaded counts for the new owner, or is swept.
+            usage = {} if user.deleted_at else _usage(user.namespace)
+            self._print([_document(user) | usage], options, "users")
         else:
+            if action == "disable" and not options["yes"]:
+                self._confirm_last(user)
             sentence, is_changed = _change(action, user, options)
             if options["json"]:
                 sentence = _json({"changed": is_changed, "user": _document(user)})
@@ -144,6 +149,18 @@ class Command(BaseCommand):
             raise CommandError(message) from error
         self.stdout.write(f"Written to {path}.")
 
+    def _confirm_last(self, user: User) -> None:
+        """Have the name entered if nobody else could open the operator's pages."""
+        staff = User.objects.filter(is_staff=True, is_active=True)
+        if user in staff and not staff.exclude(pk=user.pk).exists():
+            self.stderr.write(
+                f"{user.username} is the only active administrator. Nobody can open /operator "
+                "until you add another one. Enter the name to confirm:"
+            )
+            if _answer() != user.username:
+                message = "Nothing was changed."
+                raise CommandError(message)
+
     def _delete(self, user: User, options: dict[str, Any]) -> None:
         target = _namespace(options["transfer_to"]) if options["transfer_to"] else None
         name = user.username
@@ -172,6 +189,13 @@ def _add_list(parser: ArgumentParser) -> None:
     parser.set_defaults(state="")
 
 
+def _add_disable(parser: ArgumentParser) -> None:
+    parser.add_argument("--reason", required=True, help="reason, for administrators only")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask, even for the only administrator"
+    )
+
+
 def _add_delete(parser: ArgumentParser) -> None:
     fate = parser.add_mutually_exclusive_group()
     fate.add_argument("--transfer-to", default="", metavar="OWNER", help="who gets its adapters")
@@ -182,9 +206,7 @@ def _add_delete(parser: ArgumentParser) -> None:
 _ADDED: dict[str, Callable[[ArgumentParser], object]] = {
     "list": _add_list,
     "delete": _add_delete,
-    "disable": lambda parser: parser.add_argument(
-        "--reason", required=True, help="reason, for administrators only"
-    ),
+    "disable": _add_disable,
     "staff": lambda parser: parser.add_argument(
         "--remove", action="store_true", help="make NAME an ordinary user again"
     ),
@@ -246,7 +268,8 @@ def _line(row: dict[str, Any]) -> str:
     parts = []
     if "is_active" in row:
         at = row["last_signed_in"]
-        parts.append(f"signed in {at:%Y-%m-%d}" if at else "never signed in")
+        if not row["deleted_at"]:  # a deletion removes the time
+            parts.append(f"signed in {at:%Y-%m-%d}" if at else "never signed in")
         parts += ["staff"] if row["is_staff"] else []
         if row["deleted_at"]:
             parts.append(f"deleted {row['deleted_at']:%Y-%m-%d}")

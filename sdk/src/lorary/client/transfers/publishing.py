@@ -467,7 +467,7 @@ def await_previews(
     """Poll until the previews are ready, cannot be rendered, or time is up.
 
     A state that may change without action, such as waiting for a worker that is starting, gets a
-    grace period.
+    grace period. A hub that gives a reason for having no previews will not make any.
     """
     deadline = time.monotonic() + _PREVIEWS_TIMEOUT_S
     entered, state, pause = time.monotonic(), version.previews.state, _POLL_S
@@ -475,6 +475,8 @@ def await_previews(
         previews = version.previews
         if previews.state != state:
             entered, state = time.monotonic(), previews.state
+        if state == "none" and previews.reason:
+            break
         patience = _PATIENCE_S.get(state)
         if patience is not None and time.monotonic() - entered >= patience:
             break

@@ -320,8 +320,11 @@ def _show(
     rest = [found for found in pushed.findings if (found.code, found.message) not in known]
     show(finding_lines(rest))
     if waited and version.previews.state != "ready":
-        reason = f": {plain(version.previews.reason)}" if version.previews.reason else ""
-        note(f"lorary: the previews are {plain(version.previews.state)}{reason}")
+        state, reason = plain(version.previews.state), plain(version.previews.reason)
+        if state == "none" and reason:
+            note(f"lorary: {reason}")
+        else:
+            note(f"lorary: the previews are {state}{f': {reason}' if reason else ''}")
 
 
 COMMANDS = {
