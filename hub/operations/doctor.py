@@ -271,6 +271,18 @@ def _storage() -> Iterator[Report]:
         )
 
 
+def _links() -> Iterator[Report]:
+    """Report links to a bucket that clients of a hub with TLS do not follow."""
+    place = storage.parse_location(settings.LORARY.storage)
+    if isinstance(place, Path) or not place.has_links:
+        return
+    address = place.links or place.endpoint
+    if settings.LORARY.base_url.startswith("https://") and address.startswith("http://"):
+        message = f"Downloads from this https hub are redirected to {address}: clients refuse this."
+        hint = "Add links=https://… to LORARY_STORAGE, or links=no to send bytes through the hub."
+        yield Report("links", "warning", message, hint)
+
+
 def _names() -> Iterator[Report]:
     """Report owners and adapters with names that are no longer allowed."""
     owners = list(Namespace.objects.filter(key__in=RESERVED_NAMES).values_list("name", flat=True))
@@ -573,6 +585,7 @@ PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "space": _space,
     "rights": _rights,
     "storage": _storage,
+    "links": _links,
     "broker": _broker,
     "cache": _cache,
     "database": _database,

@@ -344,6 +344,28 @@ def test_doctor_says_what_a_bucket_that_is_away_says(
     assert "Could not connect" in told[0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("base_url", "options", "is_refused"),
+    [
+        ("https://hub.example", "", True),
+        ("https://hub.example", "&links=http://files.example", True),
+        ("https://hub.example", "&links=https://files.example", False),
+        ("https://hub.example", "&links=no", False),
+        ("http://hub.example", "", False),
+    ],
+)
+def test_doctor_warns_of_links_that_clients_refuse(
+    own_settings: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    base_url: str,
+    options: str,
+    is_refused: bool,
+) -> None:
+    monkeypatch.setattr(doctor, "PROBES", {"links": doctor.PROBES["links"]})
+    own_settings(storage=f"s3://studio?endpoint=http://127.0.0.1:8333{options}", base_url=base_url)
+    assert [report.state for report in doctor.examine()] == ["warning"] * is_refused
+
+
 def test_doctor_repeats_what_the_settings_check_finds(own_settings: Callable[..., None]) -> None:
     own_settings(secret_key="short", unknown=("STORAG",))
     code, found = diagnose()
