@@ -29,6 +29,7 @@ from hub import replica, shared_cache
 from hub.config import stored_key
 from hub.http.problems import is_full
 from hub.operations import backup
+from hub.operations.exposed_files import exposed
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
 from hub.operations.worker_status import unserved_families
@@ -40,7 +41,6 @@ from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
 from registry.errors import StorageAway, StorageFull
 from registry.jobs import selectors as job_selectors
-from registry.local_files import is_open
 from registry.models import Adapter, Blob, Job, JobState, Namespace, XetXorb
 from registry.names import RESERVED_NAMES, is_device
 from registry.search import maintenance
@@ -51,26 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from django.db.models import QuerySet
-
-
-def exposed() -> list[Path]:
-    """Return folders and files that other users can read, except those inside a closed folder."""
-    data = settings.LORARY.data
-    closed = [] if is_open(data) else [data]
-    return [path for path in _places(data) if is_open(path) and not _lies_in(path, closed)]
-
-
-def _places(data: Path) -> Iterator[Path]:
-    yield data
-    if connection.vendor == "sqlite":
-        yield Path(connection.settings_dict["NAME"])
-    place = storage.parse_location(settings.LORARY.storage)
-    if isinstance(place, Path):
-        yield place
-
-
-def _lies_in(path: Path, folders: list[Path]) -> bool:
-    return any(folder in path.parents for folder in folders)
 
 
 #: Free space below which uploads may fail.

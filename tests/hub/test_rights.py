@@ -16,8 +16,9 @@ from django.db import connection
 
 from hub.config import prepare
 from hub.databases import prepare_file
-from hub.operations import database_dumps, doctor
+from hub.operations import database_dumps
 from hub.operations.doctor import PROBES
+from hub.operations.exposed_files import exposed
 from registry import storage
 from tests.hub.test_backups import keep, run
 from tests.running import RunningHub
@@ -114,7 +115,7 @@ def test_the_doctor_says_what_is_open_and_how_to_close_it(
     assert f"Run `chmod o= {data} {elsewhere}`." in report.hint
     assert "nginx" in report.hint
     data.chmod(0o750)
-    assert doctor.exposed() == [elsewhere]
+    assert exposed() == [elsewhere]
 
 
 @pytest.mark.usefixtures("closed_rows")
@@ -122,9 +123,9 @@ def test_what_lies_in_a_closed_folder_is_closed() -> None:
     files = settings.LORARY.data / "files"
     files.mkdir(mode=0o755)
     files.chmod(0o755)
-    assert doctor.exposed() == []
+    assert exposed() == []
     settings.LORARY.data.chmod(0o755)
-    assert doctor.exposed() == [settings.LORARY.data, files]
+    assert exposed() == [settings.LORARY.data, files]
 
 
 @pytest.mark.django_db
