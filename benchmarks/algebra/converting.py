@@ -1,6 +1,7 @@
 """Measures conversion; ``python -m benchmarks.algebra.converting`` prints the results.
 
-Seconds are CPU seconds of this process, as in `resizing`.
+Both sides flush their file to disk. Seconds are those of the clock, which people wait for, and CPU
+seconds of this process, as in `resizing`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from benchmarks.results import Result, least, table
 from lorary.algebra.conversion.converting import convert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-#: Times reading, hashing and writing the file that a conversion may take.
-RENAMED, CHANGED = 1.2, 4.0
+#: Times reading, hashing and writing the file that a conversion may take. The certificate compares
+#: both files, which waits for nothing, but is a fifth of the CPU time of a renamed file.
+RENAMED, CHANGED, RENAMED_CPU = 1.2, 4.0, 1.3
+CLOCKS = {"s": time.perf_counter, "CPU s": time.process_time}
 
 
 def run(rounds: int = ROUNDS) -> list[Result]:
@@ -41,19 +44,25 @@ def _measure(
     for number, (target, how, bound) in enumerate(ways):
         out = place / f"{number}.safetensors"
         work = partial(_converted, path, out, target, kind.family)
-        work()  # warm: tables of families, page cache
-        ours, plain = least(work, partial(copy, path, place / "copy"), rounds=rounds)
+        work(time.perf_counter)  # warm: tables of families, page cache
         size = path.stat().st_size / 1e9
         case = f"convert {kind.title} r{kind.rank} to {target}: {how}, {size:.1f} GB"
-        yield Result("converting", case, ours, plain, "read, sha256 and write", "s", bound)
+        for unit, clock in CLOCKS.items():
+            ours, plain = least(
+                partial(work, clock), partial(copy, path, place / "copy", clock), rounds=rounds
+            )
+            most = RENAMED_CPU if (unit, bound) == ("CPU s", RENAMED) else bound
+            yield Result("converting", case, ours, plain, "read, sha256 and write", unit, most)
         path = out
 
 
-def _converted(path: Path, out: Path, target: str, family: str) -> float:
+def _converted(
+    path: Path, out: Path, target: str, family: str, clock: Callable[[], float]
+) -> float:
     out.unlink(missing_ok=True)  # both sides write a new file
-    began = time.process_time()
+    began = clock()
     convert(path, to=target, out=out, family=family)
-    return time.process_time() - began
+    return clock() - began
 
 
 if __name__ == "__main__":
