@@ -50,7 +50,7 @@ def loha_core() -> tuple[Parts, Array]:
     parts: Parts = {}
     update = np.ones((12, 8, 3, 3))
     for side in "12":
-        a, b, core = normal(2, 12), normal(2, 8), normal(2, 2, 3, 3)
+        a, b, core = normal(3, 12), normal(2, 8), normal(3, 2, 3, 3)
         parts |= {f"hada_w{side}_a": a, f"hada_w{side}_b": b, f"hada_t{side}": core}
         update = update * np.einsum("ijyx,io,jc->ocyx", core, a, b)
     return parts | {"alpha": np.array(1.0)}, 0.5 * update.reshape(12, -1)

@@ -447,6 +447,9 @@ class Handler(BaseHTTPRequestHandler):
         self._json(201, self._shown(self.hub.uploads[number]))
 
     def _list_uploads(self) -> None:
+        if self.hub.refused_parameters & self.query.keys():
+            self._refuse(400, "validation_failed", "There is no such parameter.")
+            return
         rows = [self._shown(upload) for upload in self.hub.uploads.values()]
         for row in rows:
             del row["parts"]

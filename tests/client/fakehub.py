@@ -54,6 +54,7 @@ class FakeHub:
     verdict: list[dict[str, Any]] = field(default_factory=list)  # findings of the next uploads
     preview_reason: str = ""
     preview_states: list[str] = field(default_factory=list)  # of the next version; the last stays
+    refused_parameters: set[str] = field(default_factory=set)  # those of a later release
     bound_to: str = ""  # adapter that the token is limited to
     on_answer: Callable[[], None] = lambda: None  # called before a prepared answer is given
 

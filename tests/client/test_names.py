@@ -189,7 +189,7 @@ def test_names_of_folders_stay_apart() -> None:
     [
         ("09c647d58", "A hash of a file has 8, 10, 12 or 64 hex digits, not 9."),
         ("09C647D5" * 9, "A hash of a file has 8, 10, 12 or 64 hex digits, not 72."),
-        ("09c647d5", "lorary find and lorary pull take hashes."),
+        ("09c647d5", "This looks like a hash. Only lorary find and lorary pull take hashes."),
         ("linocut", "To search for it: lorary search linocut"),
         ("linocut@v2", "To search for it: lorary search linocut"),
         ("film noir", "A name has up to 96 letters"),

@@ -9,6 +9,7 @@ import pytest
 
 from lorary.cli.output.text import share_of_bytes
 from lorary.client import Holder, errors
+from lorary.client.transfers.upload import Source
 from tests.client.conftest import sha
 
 if TYPE_CHECKING:
@@ -43,6 +44,17 @@ def test_uploads_are_listed_with_what_to_do_next(run: Run, fake: FakeHub) -> Non
     assert lines["open"].endswith("push it again to resume")
     assert lines["old"].endswith("expired 2.0 kB push it again to start over")
     assert lines["bad"].endswith("refused 2.0 kB Holds NaN.")
+
+
+@pytest.mark.parametrize("refused", [set(), {"unfinished"}], ids=["this hub", "an earlier release"])
+def test_a_push_goes_on_with_an_interrupted_upload(
+    run: Run, fake: FakeHub, lora: Path, refused: set[str]
+) -> None:
+    fake.refused_parameters = refused
+    source = Source.of(lora)
+    begin(fake, "begun", path=lora.name, size=source.size_bytes, sha256=source.sha256, held={})
+    assert run("push", lora, "--to", "ada/noir").code == 0
+    assert [*fake.uploads] == ["begun"]
 
 
 def test_an_upload_says_which_version_has_it(run: Run, fake: FakeHub, hub: Hub) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from hub.protocols.civitai import versions as versions_view
 from registry import guards
 from registry.adapters import services as adapters
 from registry.models import BlobHash, Version
@@ -175,6 +176,7 @@ def test_versions_by_id_are_told_as_alone(
     first: Version,
     noir: Adapter,
     django_assert_num_queries: DjangoAssertNumQueries,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def release(number: int, notes: str) -> Version:
         data = kohya(DENOISERS["sd1", "diffusers"], metadata={"n": str(number)})
@@ -194,6 +196,8 @@ def test_versions_by_id_are_told_as_alone(
         stranger.get(f"/api/v1/model-versions/{one.pk}").json() for one in (first, noted)
     ]
     assert post(stranger, IDS, [7777]).json() == []
+    monkeypatch.setattr(versions_view, "MOST_NOTES_IN_ALL", len(noted.notes) - 1)
+    assert [one["id"] for one in post(stranger, IDS, asked).json()] == [first.pk]
 
 
 def test_bodies_that_are_no_ids_are_refused(stranger: Client, subtests: pytest.Subtests) -> None:

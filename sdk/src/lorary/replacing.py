@@ -52,7 +52,7 @@ class Writeback:
         self._handle, self._told = handle, begin
 
     def reached(self, end: int) -> None:
-        """Take note of where the written bytes end now; before the last call's end, start anew."""
+        """Record where the written bytes end now. A lower end than before restarts the count."""
         if 0 <= end - self._told < _WRITEBACK_BYTES:
             return
         if sys.platform == "linux" and end > self._told:

@@ -181,7 +181,7 @@ def safe_segment(name: str) -> str:
 def _advice(text: str) -> str:
     """Return what somebody may have meant by a text that is no reference."""
     if _DIGITS.match(text) and len(text) in _HASH_DIGITS:
-        return "lorary find and lorary pull take hashes."
+        return "This looks like a hash. Only lorary find and lorary pull take hashes."
     if _DIGITS.match(text):
         return f"A hash of a file has 8, 10, 12 or 64 hex digits, not {len(text)}."
     word = text.partition("@")[0]

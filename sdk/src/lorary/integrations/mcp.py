@@ -106,6 +106,13 @@ class _Server(MCPServer):
         Raises:
             ToolError: The tool failed, or the arguments are wrong.
         """
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        known = list(schemas[name]["properties"]) if name in schemas else []
+        listed = f"The arguments of {name} are: {', '.join(known)}."
+        unknown = [one for one in arguments if name in schemas and one not in known]
+        if unknown:
+            text = f"invalid_arguments: {', '.join(unknown)}: there is no such argument. {listed}"
+            raise ToolError(_shortened(text, 2_000, 0))
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -115,9 +122,7 @@ class _Server(MCPServer):
                 f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
                 for one in error.__cause__.errors()
             )
-            schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
-            known = ", ".join(schemas[name]["properties"])
-            text = f"invalid_arguments: {faults}. The arguments of {name} are: {known}."
+            text = f"invalid_arguments: {faults}. {listed}"
             raise ToolError(_shortened(text, 2_000, 0)) from error.__cause__
 
 

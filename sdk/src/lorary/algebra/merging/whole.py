@@ -150,6 +150,10 @@ class _Tensors:
             raise self.misfit()
         return found
 
+    def outer_rank(self, names: tuple[str, str, str]) -> int:
+        """Return the inner size of the first factor of a product, which limits its rank."""
+        return self.shape(names[0])[0 if names[2] in self.names else 1]
+
     def product(self, names: tuple[str, str, str]) -> Matrix:
         """Return a product of two factors, perhaps with a core; see `product_shape`."""
         first, second, core = names
@@ -216,13 +220,13 @@ def _loha(tensors: _Tensors) -> _Product:
     first, second = map(tensors.product_shape, sides)
     if first != second:
         raise tensors.misfit()
-    ranks = [tensors.shape(f"hada_w{side}_b")[0] for side in (1, 2)]
+    rank = tensors.shape("hada_w1_b")[0]
 
     def compute() -> Matrix:
         return tensors.product(sides[0]) * tensors.product(sides[1])
 
     # Columns of ΔW are products of a column of A₁ and one of A₂, added up.
-    return _Product(first, ranks[0], compute, math.prod(ranks))
+    return _Product(first, rank, compute, math.prod(map(tensors.outer_rank, sides)))
 
 
 def _lokr(tensors: _Tensors) -> _Product:
@@ -248,7 +252,7 @@ def _kronecker_side(tensors: _Tensors, side: str) -> _Product:
     names = (f"{role}_a", f"{role}_b", f"lokr_t{side[1]}")
     shape = tensors.product_shape(names)
     rank = tensors.shape(names[1])[0]
-    return _Product(shape, rank, lambda: tensors.product(names), rank)
+    return _Product(shape, rank, lambda: tensors.product(names), tensors.outer_rank(names))
 
 
 def _difference(tensors: _Tensors) -> _Product:

@@ -24,6 +24,7 @@ from lorary.client.errors import (
     Corrupt,
     DigestMismatch,
     FileMissing,
+    Invalid,
     LoraryError,
     StateConflict,
     UploadIncomplete,
@@ -250,14 +251,22 @@ def send(session: Session, source: Source, on_progress: OnProgress = silent) -> 
 
 def _announce(session: Session, source: Source) -> Upload:
     """Return an interrupted upload of the file, or announce a new one."""
-    query = {"limit": _RECENT, "unfinished": "true"}  # ignored by hubs of earlier releases
-    for item in islice(session.items("uploads", query), _RECENT):
-        upload = Upload.read(item)
+    for upload in _unfinished(session):
         is_same = (upload.path, upload.sha256) == (source.path, source.sha256)
         if is_same and upload.state in {"receiving", "checking"}:
             return _fresh(session, upload)
     announced = {"path": source.path, "size": source.size_bytes, "sha256": source.sha256}
     return Upload.read(session.json("POST", "uploads", data=announced, is_repeatable=True))
+
+
+def _unfinished(session: Session) -> list[Upload]:
+    """Return uploads that may be interrupted ones; a hub of an earlier release lists all."""
+    query: dict[str, object] = {"limit": _RECENT}
+    try:
+        items = list(islice(session.items("uploads", query | {"unfinished": "true"}), _RECENT))
+    except Invalid:
+        items = list(islice(session.items("uploads", query), _RECENT))
+    return [Upload.read(item) for item in items]
 
 
 def _path(upload: Upload) -> str:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from lorary.client.errors import LoraryError
@@ -106,13 +107,16 @@ class Plan:
         return sum(row.size for row in rows)
 
     def without_known(self, namespace: str) -> Plan:
-        """Return it without versions whose files other namespaces of the hub have."""
+        """Return it without versions whose files only other namespaces of the hub have."""
         skipped, adapters = [*self.skipped], []
+        own = f"{namespace}/".casefold()
         for adapter in self.adapters:
             kept: list[PlannedVersion] = []
             for version in adapter.versions:
-                places = [_of_others(row, namespace) for row in version.rows]
-                if not all(places):
+                places = [_elsewhere([row]) for row in version.rows]
+                # Its own version may still lack pictures.
+                is_own = any(one.casefold().startswith(own) for one in chain(*places))
+                if is_own or not all(places):
                     kept.append(version)
                     continue
                 skipped += [
@@ -258,12 +262,6 @@ def _elsewhere(rows: Iterable[Row]) -> tuple[str, ...]:
     matches = (match for row in rows for match in row.matches or ())
     same = (one for one in matches if one["same"] == "file" and one["state"] != "withdrawn")
     return tuple(dict.fromkeys(f"{one['adapter']}@{one['version']}" for one in same))
-
-
-def _of_others(row: Row, namespace: str) -> list[str]:
-    """Return the versions of other namespaces that have the bytes of a file."""
-    own = f"{namespace}/".casefold()
-    return [one for one in _elsewhere([row]) if not one.casefold().startswith(own)]
 
 
 def place_of(row: Row) -> Checkpoint:

@@ -28,6 +28,7 @@ from lorary.cli.output.text import (
 from lorary.cli.references import on_hub
 from lorary.client.models import RATINGS
 from lorary.client.transfers.cards import states_licence
+from lorary.client.transfers.publishing import COMPANIONS
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -213,11 +214,12 @@ def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
 
 
 def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequence[str]) -> bool:
-    """Return whether an adapter has one of the files."""
+    """Return whether an adapter has one of the weights."""
     wanted = adapter.full_name.casefold() if adapter else ""
+    weights = [place for place in map(Path, files) if place.suffix.casefold() not in COMPANIONS]
     return any(
         match.is_same_file and match.version.adapter.casefold() == wanted
-        for found in hub.find_all(list(map(Path, files)))
+        for found in hub.find_all(weights)
         for match in found.matches
     )
 
