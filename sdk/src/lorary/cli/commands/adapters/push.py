@@ -28,7 +28,6 @@ from lorary.cli.output.text import (
 from lorary.cli.references import on_hub
 from lorary.client.models import RATINGS
 from lorary.client.transfers.cards import states_licence
-from lorary.client.transfers.publishing import COMPANIONS
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -215,6 +214,10 @@ def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
 
 def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequence[str]) -> bool:
     """Return whether an adapter has one of the weights."""
+    from lorary.client.transfers.publishing import (  # noqa: PLC0415 - --help does not need it
+        COMPANIONS,
+    )
+
     wanted = adapter.full_name.casefold() if adapter else ""
     weights = [place for place in map(Path, files) if place.suffix.casefold() not in COMPANIONS]
     return any(
