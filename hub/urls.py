@@ -17,7 +17,7 @@ from hub.monitoring.endpoints import metrics
 from hub.operations.health import live, ready
 
 handler400 = "hub.http.malformed_requests.bad_request"
-handler500 = "hub.pages.errors.crashed"
+handler500 = "hub.pages.errors.server_error_page"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(v1)),

@@ -47,6 +47,19 @@ _BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePost
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _DISK_FULL = "53100"
 
+#: Errors of SQLite that pass; the other bits of a code say more about the error.
+_SQLITE_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_PRIMARY = 0xFF
+
+#: Errors of PostgreSQL about connections: lost, not authorized, too many, server shut down.
+_UNCONNECTED = ("08", "28", "53300", "57P")
+
 #: Index of an item in the name of a field.
 _ITEM = re.compile(r"\.([0-9]{1,6})(?=\.|$)")
 
@@ -223,8 +236,11 @@ def _of_django(error: Exception) -> Problem | None:
     if is_full(error):
         log.error("no room: %s", error)
         return _of_catalogue(errors.StorageFull(_("The server is full. Try again later.")))
-    if isinstance(error, OperationalError):
-        log.error("the database refused: %s", error)
+    if is_database_away(error):
+        # A lost connection needs no traceback; a deadlock or a statement that was too slow does.
+        log.error(
+            "the database refused: %s", error, exc_info=None if _is_unconnected(error) else error
+        )
         text = _("The database did not answer in time. Try again in a moment.")
         return _http("unavailable", text, retry_after_s=2)
     return None
@@ -237,6 +253,26 @@ def is_full(error: Exception) -> bool:
         is_full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         return is_full or getattr(cause, "sqlstate", None) == _DISK_FULL
     return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def is_database_away(error: Exception) -> bool:
+    """Whether a connection, a lock or time was missing, so that another attempt can succeed.
+
+    SQLite also raises OperationalError for wrong SQL and missing tables; PostgreSQL does not.
+    """
+    if not isinstance(error, OperationalError):
+        return False
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code is None or code & _PRIMARY in _SQLITE_AWAY
+
+
+def _is_unconnected(error: Exception) -> bool:
+    """Whether a statement was not the reason: the connection failed, or the pool had none."""
+    cause = error.__cause__
+    if (code := getattr(cause, "sqlite_errorcode", None)) is not None:
+        return bool(code & _PRIMARY == sqlite3.SQLITE_CANTOPEN)
+    state = getattr(cause, "sqlstate", "")  # None: the server did not answer
+    return state is None or state.startswith(_UNCONNECTED)
 
 
 def _unexpected_error(error: Exception) -> Problem:

@@ -73,7 +73,7 @@ class _CountingThrottle(SimpleRateThrottle):
 
 
 class AnonymousThrottle(AnonRateThrottle, _CountingThrottle):
-    """Limits requests of anonymous clients to the API, also by clients of other hubs."""
+    """Limits requests of anonymous clients to the API, also by Hugging Face and Civitai clients."""
 
     scope = "anonymous"
 

@@ -49,9 +49,10 @@ from hub.operations.backup_sets import (
 )
 from hub.plurals import counted
 from registry import events, storage
+from registry.audit.selectors import last_backup
 from registry.blobs import migrate_store
 from registry.local_files import flush, make_folder
-from registry.models import Blob, Event, Hub
+from registry.models import Blob, Hub
 from registry.uploads import store_change
 
 if TYPE_CHECKING:
@@ -146,14 +147,20 @@ def make(
     facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
     write(place / "manifest.json", json.dumps(facts))
     not_saved = sum(len(facts[what]) for what in backup_sets.NOT_SAVED)
-    lacking: dict[str, Any] = {"lacking": not_saved} if not_saved else {}
-    events.record(actor=None, verb="backup_made", subject=name, folder=str(folder), **lacking)
+    recorded: dict[str, Any] = {}
+    if not with_files:
+        recorded["rows_only"] = True
+        if not settings.LORARY.storage.startswith("s3:"):  # no bucket that keeps the files itself
+            not_saved = count
+    if not_saved:
+        recorded["lacking"] = not_saved
+    events.record(actor=None, verb="backup_made", subject=name, folder=str(folder), **recorded)
     return made
 
 
 def last_complete() -> datetime | None:
     """Return when the last complete set was made, to any folder; None if there is no such event."""
-    made = Event.objects.filter(verb="backup_made").exclude(facts__has_key="lacking").first()
+    made = last_backup()
     return made.created_at if made else None
 
 

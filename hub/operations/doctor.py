@@ -333,10 +333,16 @@ def may_have_others() -> bool:
     return connection.vendor == "postgresql" and not is_here
 
 
+def _late_jobs() -> QuerySet[Job]:
+    """Return the jobs that could have run for longer than ``LONG_WAIT``."""
+    now = timezone.now()
+    ready = Q(run_after=None) | Q(run_after__lt=now - LONG_WAIT)
+    return Job.objects.filter(ready, state=JobState.QUEUED, created_at__lt=now - LONG_WAIT)
+
+
 def _jobs() -> Iterator[Report]:
     now, is_well, living = timezone.now(), True, job_selectors.alive()
-    late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
-    for row in late.values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
+    for row in _late_jobs().values("queue").annotate(count=Count("id"), oldest=Min("created_at")):
         is_well = False
         waited = int((now - row["oldest"]).total_seconds() // 60)
         jobs, queue = counted(row["count"], "job"), row["queue"]
@@ -381,8 +387,8 @@ def _workers() -> Iterator[Report]:
     if job_selectors.serving(CHECKS_QUEUE, living):
         yield Report("workers", "ok", message)
     else:
-        # Without waiting jobs it may be a hub that is not started yet, as after a restore.
-        waiting = Job.objects.filter(queue=CHECKS_QUEUE, state=JobState.QUEUED).count()
+        # Without jobs that wait for long it may be a hub that is just being started.
+        waiting = _late_jobs().filter(queue=CHECKS_QUEUE).count()
         jobs = f"; {counted(waiting, 'job')} waiting" if waiting else ""
         state: Literal["error", "warning"] = "error" if waiting else "warning"
         yield Report("workers", state, f"{message} None checks uploads{jobs}.", START_CHECKS)

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django.views.defaults import server_error
 
 from hub.http.callers import P, View
-from hub.http.problems import problem_of
+from hub.http.problems import is_database_away, is_full, problem_of
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle, PageThrottle, WriteThrottle
 from registry.errors import (
     Invalid,
@@ -115,17 +115,22 @@ def refuse(request: HttpRequest, error: LoraryError) -> HttpResponseBase:
     return response
 
 
-def crashed(request: HttpRequest) -> HttpResponseBase:
+def server_error_page(request: HttpRequest) -> HttpResponseBase:
     """Return the page for an exception that nothing handled (``handler500``).
 
     If the database is away or full, the page says so, with the same status as the API. It reads
     neither the user nor the session, which are in the database.
     """
     error = sys.exception()
-    if not isinstance(error, OperationalError):
+    if not isinstance(error, OperationalError) or not (is_full(error) or is_database_away(error)):
         return server_error(request)
     problem = problem_of(error)
     # Without the context processors, which read the user and the messages.
-    context = {"request": request, "error": problem, "status": problem.status}
+    context = {
+        "request": request,
+        "error": problem,
+        "status": problem.status,
+        "is_without_database": True,
+    }
     text = render_to_string("refused.html", context)
     return HttpResponse(text, status=problem.status, headers=problem.headers)

@@ -48,7 +48,7 @@ class Frame:
     version: str = lorary.__version__
     is_signup_open: bool = True
     is_indexed: bool = True
-    has_previews: bool = True
+    has_previews: bool = False
 
 
 @register.simple_tag
@@ -70,13 +70,15 @@ def table(content: str, label: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def frame(context: Context) -> Frame:
-    """Return the values for ``base.html``; without a request (500) the defaults."""
+    """Return the values for ``base.html``; without a request (500) the defaults.
+
+    With ``is_without_database`` in the context, no query is made.
+    """
     request: HttpRequest | None = context.get("request")
     if request is None:
         return Frame(
             is_signup_open=settings.LORARY.signup,
             is_indexed=settings.LORARY.search_engines,
-            has_previews=not worker_bases.is_file_empty(),
         )
     match = request.resolver_match
     here = match.url_name if match and match.url_name else ""
@@ -89,7 +91,7 @@ def frame(context: Context) -> Frame:
         base_url=_address(request),
         is_signup_open=settings.LORARY.signup,
         is_indexed=settings.LORARY.search_engines,
-        has_previews=not worker_bases.is_file_empty(),
+        has_previews="is_without_database" not in context and not worker_bases.are_previews_off(),
     )
 
 

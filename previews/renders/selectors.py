@@ -104,20 +104,12 @@ def previews_by_version(versions: Sequence[Version]) -> dict[int, Previews]:
     shown = [render for each in groups.values() for renders in each for render in _shown(renders)]
     pictures = pictures_by_render(render.pk for render in shown) if shown else {}
     found = {pk: [of_renders(renders, pictures) for renders in each] for pk, each in groups.items()}
-    return _without_waiting(
-        {
-            pk: replace(each[0], others=tuple(each[1:])) if each else Previews()
-            for pk, each in found.items()
-        }
-    )
-
-
-def _without_waiting(found: dict[int, Previews]) -> dict[int, Previews]:
-    """Say that previews are off, if they are, instead of waiting for a worker."""
-    idle = [pk for pk, one in found.items() if one.state in {NONE, RenderState.WAITING}]
-    if idle and worker_bases.are_previews_off():
-        found |= {pk: replace(found[pk], state=NONE, reason=previews_off()) for pk in idle}
-    return found
+    is_off = not all(found.values()) and worker_bases.are_previews_off()
+    empty = Previews(reason=previews_off() if is_off else "")
+    return {
+        pk: replace(each[0], others=tuple(each[1:])) if each else empty
+        for pk, each in found.items()
+    }
 
 
 def _groups(rows: Iterable[Render]) -> list[list[Render]]:

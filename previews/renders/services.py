@@ -333,10 +333,11 @@ def wait(*, render: Render) -> None:
 def on_version_published(version_id: int) -> None:
     """Start previews of a version that was published or whose trigger words changed.
 
-    While previews are off, nothing is written: the start of a worker with a base model begins what
-    is missing.
+    While previews are off, no first render is written: the start of a worker with a base model
+    begins what is missing. A version that has one gets a new one, as its pictures may be outdated.
     """
-    if worker_bases.are_previews_off():
+    has_renders = Render.objects.filter(version=version_id).exists()
+    if not has_renders and worker_bases.are_previews_off():
         return
     _begin_or_log(Version.objects.select_related("adapter").get(pk=version_id))
 

@@ -43,8 +43,8 @@ class Filters:
 
     Attributes:
         actor: Current or former name of an account, or ``#`` and its id.
-        object: ``OWNER/NAME``, ``packs/OWNER/NAME``, ``user:NAME``, ``user:#ID``, ``#ID`` of an
-            account, or a subject.
+        object: ``OWNER/NAME``, ``packs/OWNER/NAME``, ``user:NAME``, ``user:#ID``, or a
+            subject.
         since: The first moment.
         until: The moment after the last one.
     """
@@ -112,6 +112,12 @@ def events(filters: Filters) -> QuerySet[Event]:
     if filters.address:
         rows = rows.filter(origin__address=filters.address)
     return _within(rows, filters)
+
+
+def last_backup() -> Event | None:
+    """Return the event of the last complete backup, to any folder."""
+    made = Event.objects.filter(verb="backup_made").exclude(facts__has_key="lacking")
+    return made.order_by("-pk").first()
 
 
 def page(filters: Filters, *, limit: int, before: int | None = None) -> list[Entry]:
@@ -194,7 +200,7 @@ def _clamped(at: datetime | None) -> datetime | None:
 
 def _about(text: str) -> Q:
     """Return the condition for the object of an event."""
-    if text.startswith(USER) or _ID.fullmatch(text):
+    if text.startswith(USER):
         return Q(user=_account("object", text.removeprefix(USER)))
     owner, slash, name = text.removeprefix(PACK).partition("/")
     if not slash:
@@ -215,7 +221,8 @@ def _account(field: str, text: str) -> int:
     account = User.objects.filter(is_named).values_list("pk", flat=True).first()
     if account is None:
         message = _(
-            "There is no account “%(name)s”. Enter a name, or # and the id of a deleted account."
+            "There is no account “%(name)s”. Enter a current or former name, or # and the id of an"
+            " account."
         ) % {"name": text[:48]}
         raise Invalid(message, fields={field: [message]})
     return account

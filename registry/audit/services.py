@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry import events
+from registry.audit import selectors
 from registry.audit.selectors import Filters
 from registry.audit.selectors import events as matching
 from registry.models import Event, EventAddress, Hub, User
@@ -33,13 +34,15 @@ class Pruned:
 def prune(*, is_dry: bool = False, is_daily: bool = False) -> Pruned:
     """Remove events older than ``LORARY_AUDIT_DAYS``, and addresses after their own time.
 
+    The event of the last complete backup stays.
+
     Args:
         is_dry: Only count them.
         is_daily: Do nothing until something is a day late, so that hourly calls record one event a
             day.
     """
     config, now = settings.LORARY, timezone.now()
-    old = _events(now, config.audit_days)
+    old = _removable(now, config.audit_days)
     addresses = _addresses(now, config.audit_address_days)
     if is_dry:
         gone_anyway = _addresses(now, config.audit_days).count()
@@ -69,7 +72,14 @@ def _is_due(now: datetime) -> bool:
     """Whether something had to be removed already at this moment."""
     config = settings.LORARY
     addresses = _addresses(now, config.audit_address_days)
-    return _events(now, config.audit_days).exists() or addresses.exists()
+    return _removable(now, config.audit_days).exists() or addresses.exists()
+
+
+def _removable(now: datetime, days: int) -> QuerySet[Event]:
+    """Return these events without the last complete backup: its age must not become unknown."""
+    backup = selectors.last_backup()
+    old = _events(now, days)
+    return old.exclude(pk=backup.pk) if backup is not None else old
 
 
 def _events(now: datetime, days: int) -> QuerySet[Event]:

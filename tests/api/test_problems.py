@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg.errors
 import pytest
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.db import OperationalError, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions as drf
@@ -85,9 +85,9 @@ def of_sqlite(code: int) -> OperationalError:
     return error
 
 
-def of_postgres() -> OperationalError:
-    error = OperationalError("could not extend file: No space left on device")
-    error.__cause__ = psycopg.errors.DiskFull()
+def of_postgres(cause: Exception) -> OperationalError:
+    error = OperationalError(str(cause))
+    error.__cause__ = cause
     return error
 
 
@@ -97,7 +97,7 @@ def of_postgres() -> OperationalError:
         OSError(errno.ENOSPC, "No space left on device", "/data/locks/ab"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         of_sqlite(sqlite3.SQLITE_FULL),
-        of_postgres(),
+        of_postgres(psycopg.errors.DiskFull()),
     ],
 )
 def test_a_full_disk_is_told_wherever_it_shows(error: Exception) -> None:
@@ -109,6 +109,42 @@ def test_a_full_disk_is_told_wherever_it_shows(error: Exception) -> None:
 def test_other_troubles_of_disk_and_database_are_no_full_disk() -> None:
     assert problem_of(OSError(errno.EIO, "Input/output error")).status == 500
     assert problem_of(of_sqlite(sqlite3.SQLITE_BUSY)).status == 503
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"),
+    [
+        (of_postgres(psycopg.OperationalError("connection refused")), False),
+        (of_postgres(psycopg.errors.AdminShutdown()), False),
+        (of_postgres(psycopg.errors.TooManyConnections()), False),
+        (of_sqlite(sqlite3.SQLITE_CANTOPEN), False),
+        (of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
+        (of_postgres(psycopg.errors.DeadlockDetected()), True),
+        (of_postgres(psycopg.errors.QueryCanceled()), True),
+    ],
+)
+def test_a_database_that_is_away_is_logged_once(
+    error: Exception, has_traceback: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert problem_of(error).status == 503
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the database refused")
+    assert bool(record.exc_info) is has_traceback
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1 FROM absent", "SELECT absent FROM registry_tag", "SELEC 1"]
+)
+def test_wrong_sql_is_an_unexpected_error(sql: str, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        pytest.raises(DatabaseError) as caught,
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(sql)
+    assert problem_of(caught.value).status == 500
+    assert caplog.records[0].exc_info
 
 
 def test_facts_never_overwrite_what_every_problem_says() -> None:

@@ -82,7 +82,7 @@ def test_a_deleted_account_is_found_by_all_of_its_names(ada: User) -> None:
         [signed_in] = run("list", "--actor", name, "--verb", "signed_in")
         assert f" deleted-{ada.pk} signed_in user:deleted-{ada.pk}" in signed_in
         assert len(run("list", "--object", f"user:{name}")) == 3
-    assert len(run("list", "--object", f"#{ada.pk}")) == 3
+    assert len(run("list", "--object", f"user:#{ada.pk}")) == 3
 
 
 @pytest.mark.parametrize(

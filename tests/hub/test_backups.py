@@ -288,6 +288,8 @@ def test_rows_alone(folder: Path) -> None:
     keep(b"in a bucket that is kept safe by itself")
     code, _said = run("backup", "--to", str(folder), "--rows-only")
     assert (code, digests(folder), len(names(folder))) == (0, set(), 1)
+    assert Event.objects.get(verb="backup_made").facts["rows_only"]
+    assert backup.last_complete() is None  # no bucket has these files
 
 
 def test_the_hub_knows_when_its_last_complete_set_was_made(folder: Path) -> None:

@@ -268,6 +268,10 @@ def test_doctor_says_that_nothing_checks_the_uploads_that_wait(
 ) -> None:
     for n in range(waiting):
         Job.objects.create(queue="checks", task="x", key=f"k{n}")
+    soon = timezone.now() + timedelta(hours=1)
+    Job.objects.create(queue="checks", task="x", key="later", run_after=soon)
+    Job.objects.update(created_at=timezone.now() - timedelta(minutes=3))
+    Job.objects.create(queue="checks", task="x", key="new")
     if queues:
         Worker.objects.create(name="box:1", queues=queues, wish=wish, seen_at=timezone.now())
     left, found = diagnose()

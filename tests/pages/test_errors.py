@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
 
 from hub import urls
-from hub.pages.errors import refuse
+from hub.pages.errors import refuse, server_error_page
 from hub.settings.base import drop_traceback
 from registry.errors import Conflict, Gone, RateLimited
 from registry.names import RESERVED_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_django import Settings
 
     from registry.models import User
 
@@ -122,6 +127,32 @@ def test_the_page_of_a_crash_needs_no_request_and_no_database() -> None:
     page = render_to_string("500.html")
     assert "Something went wrong" in page
     assert "Sign in" in page
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "status"),
+    [
+        ("no such table: registry_adapter", sqlite3.SQLITE_ERROR, 500),
+        ("database is locked", sqlite3.SQLITE_BUSY, 503),
+        ("database or disk is full", sqlite3.SQLITE_FULL, 507),
+    ],
+)
+def test_only_a_database_that_is_away_or_full_has_a_page_of_its_own(
+    message: str, code: int, status: int, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "off.toml").touch()
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "off.toml")
+    cause = sqlite3.OperationalError(message)
+    cause.sqlite_errorcode = code
+
+    def ask() -> None:
+        raise OperationalError(message) from cause
+
+    try:
+        ask()
+    except OperationalError:  # reads no database: this test has none
+        answer = server_error_page(RequestFactory().get("/"))
+    assert answer.status_code == status
 
 
 @pytest.mark.django_db

@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
-from registry.models import Adapter
+from registry.models import Adapter, Worker
 from tests.pages.pictures import render, sample_of
 
 if TYPE_CHECKING:
@@ -95,3 +96,8 @@ def test_the_footer_of_a_hub_without_previews_does_not_speak_of_them(
     (tmp_path / "off.toml").touch()
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "off.toml")
     assert sentence not in client.get("/").content.decode()
+    facts = {"families": ["miniature"], "bases": [{"id": "tiny", "family": "miniature"}]}
+    Worker.objects.create(
+        name="gpu:1", queues=["render.miniature"], facts=facts, seen_at=timezone.now()
+    )
+    assert sentence in client.get("/").content.decode()

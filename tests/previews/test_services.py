@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import current_app
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from previews import local_weights, tasks
 from previews.covers.selectors import covers_of
@@ -23,7 +22,7 @@ from previews.renders.selectors import render as find_render
 from registry import storage, sweep
 from registry.errors import Forbidden, NotFound, StateConflict
 from registry.jobs import queue, worker_process
-from registry.models import Blob, Job, JobState, Version, Worker
+from registry.models import Blob, Job, JobState, Version
 from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
@@ -217,21 +216,24 @@ def test_a_hub_without_bases_says_that_previews_are_off_and_makes_them_later(
     assert previews_of(version).state == "ready"
 
 
-def test_what_waited_before_previews_were_turned_off_says_so(
-    version: Version, settings: Settings, tmp_path: Path
+def test_what_waits_stays_waiting_while_the_only_worker_restarts(
+    version: Version, previews_off: None
 ) -> None:
     version.renders.update(state=RenderState.WAITING, reason="waiting for a worker", job=None)
-    assert previews_of(version).state == "waiting"
-    (tmp_path / "off.toml").touch()
-    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "off.toml")
     found = previews_of(version)
-    assert (found.state, found.reason) == ("none", "previews are off on this hub")
-    base = {"id": "tiny", "family": "miniature"}
-    facts = {"families": ["miniature"], "bases": [base]}
-    Worker.objects.create(
-        name="gpu:1", queues=["render.miniature"], facts=facts, seen_at=timezone.now()
-    )
-    assert previews_of(version).state == "waiting"
+    assert (found.state, found.reason) == ("waiting", "waiting for a worker")
+
+
+def test_new_words_while_previews_are_off_make_the_old_pictures_outdated(
+    rendered: Version, previews_off: None
+) -> None:
+    rendered.trigger_words = ["another"]
+    rendered.save()
+    renders.on_version_published(rendered.pk)
+    new = rendered.renders.latest("pk")
+    assert (new.state, rendered.renders.count()) == ("waiting", 2)
+    found = previews_of(rendered)
+    assert (found.state, found.is_renewal) == ("waiting", True)
 
 
 def test_a_base_that_went_away_makes_the_render_wait(version: Version, unserved: None) -> None:

@@ -203,6 +203,17 @@ def test_the_sweeper_prunes_once_a_day(own_settings: Callable[..., None]) -> Non
     assert Event.objects.get(verb="audit_pruned").facts["events"] == 2
 
 
+def test_the_event_of_the_last_complete_backup_stays(own_settings: Callable[..., None]) -> None:
+    own_settings(audit_days=60, audit_address_days=10)
+    event(verb="backup_made", days=63)
+    complete = event(verb="backup_made", days=62)
+    event(verb="backup_made", days=61, facts={"lacking": 1})
+    assert services.prune(is_dry=True).events == 2
+    assert services.prune().events == 2
+    assert Event.objects.get(verb="backup_made") == complete
+    assert services.prune(is_daily=True) == services.Pruned(0, 0)
+
+
 def test_nothing_is_pruned_where_the_log_is_kept_for_ever(
     own_settings: Callable[..., None],
 ) -> None:
@@ -295,6 +306,16 @@ def test_a_filter_with_an_unknown_account_says_so(name: str) -> None:
     assert "actor" in caught.value.facts["fields"]
     with pytest.raises(Invalid):
         selectors.every(Filters(object=f"user:{name}"))
+
+
+def test_a_number_alone_is_a_subject_and_no_account(ada: User) -> None:
+    subject = f"#{ada.pk}"
+    mine = event(user=ada, address="192.0.2.1")
+    of_prompt = event(verb="prompts_changed", subject=subject, address="192.0.2.1")
+    (entry,) = selectors.page(Filters(object=subject), limit=9)
+    assert entry.id == of_prompt.pk
+    assert services.erase_addresses(actor=None, filters=Filters(object=subject)) == 1
+    assert EventAddress.objects.get().event == mine
 
 
 def test_exports_are_read_back_and_run_no_formula() -> None:

@@ -32,8 +32,8 @@ prune     removes events older than LORARY_AUDIT_DAYS, and addresses older than
 
 OBJECT is OWNER/NAME, packs/OWNER/NAME, user:NAME, or the subject of an event. A deleted
 account is found by its former name, as deleted-ID (the name it has since then) and as
-#ID, also in OBJECT. docs/audit.md lists the verbs. TIME is a day or a time in ISO 8601, by
-default in LORARY_TIME_ZONE; --until excludes it.
+#ID, which is user:#ID in OBJECT. docs/audit.md lists the verbs. TIME is a day or a time
+in ISO 8601, by default in LORARY_TIME_ZONE; --until excludes it.
 
 Exit code 1: a filter is not valid: there is no such account, verb or time.
 
