@@ -557,10 +557,12 @@ def _search() -> Iterator[Report]:
         yield Report("search", "ok", "Every adapter has a current search document.")
         return
     index = "" if found.has_index else " The full-text index is missing or of another release."
-    spelling = "" if found.has_spelling else " A rebuild is running or was interrupted."
-    message = (
-        f"Missing search documents: {found.missing:,}; outdated: {found.stale:,}.{index}{spelling}"
-    )
+    message = f"Missing search documents: {found.missing:,}; outdated: {found.stale:,}.{index}"
+    if found.is_rebuilding:
+        yield Report("search", "warning", f"{message} A rebuild is running.", "Wait until it ends.")
+        return
+    if not found.has_spelling:
+        message += " A rebuild was interrupted."
     yield Report("search", "error", message, "Run `manage.py search rebuild`.")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError, connection, transaction
 
 from registry import table_locks
+from registry.jobs import leases
 from registry.models import Adapter, SearchDocument
 from registry.search import documents, schema, spelling
 from registry.search.documents import FORM, Described
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Number of adapters read and written at a time.
 BATCH = 500
+#: Name of the lease of a rebuild.
+_LEASE = "search rebuild"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Checked:
         missing: Adapters without a document.
         stale: Documents from an older release, or that differ from their adapters.
         has_index: Whether the full-text index matches the documents.
-        has_spelling: Whether no rebuild is running or was interrupted, so that all words are known.
+        has_spelling: Whether the last rebuild is complete, so that all words are known.
+        is_rebuilding: Whether a rebuild is running, which may correct what is reported.
     """
 
     adapters: int
@@ -38,6 +42,7 @@ class Checked:
     stale: int
     has_index: bool
     has_spelling: bool
+    is_rebuilding: bool
 
     @property
     def is_well(self) -> bool:
@@ -55,10 +60,12 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
     total = Adapter.objects.count()
     documented = SearchDocument.objects.values("pk")
     missing = Adapter.objects.exclude(pk__in=documented).count()
-    has_spelling = spelling.is_complete()
+    # In this order, so that a rebuild that begins in between does not look interrupted.
+    has_spelling, is_rebuilding = spelling.is_complete(), leases.is_held(_LEASE)
     if is_quick:
         stale = SearchDocument.objects.exclude(form=FORM).count()
-        return Checked(total, missing, stale, schema.is_installed(connection), has_spelling)
+        has_index = schema.is_installed(connection)
+        return Checked(total, missing, stale, has_index, has_spelling, is_rebuilding)
     stale = done = 0
     for pks in _batches():
         batch = _described(pks)
@@ -72,7 +79,7 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
         if progress is not None:
             progress(done, total)
     has_index = schema.is_installed(connection) and _is_index_right()
-    return Checked(total, missing, stale, has_index, has_spelling)
+    return Checked(total, missing, stale, has_index, has_spelling, is_rebuilding)
 
 
 def _is_current(document: SearchDocument, wanted: Mapping[str, Any]) -> bool:
@@ -100,10 +107,16 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     a rebuild is needed, which then continues.
 
     Raises:
-        LocksUnavailable: Another process kept a table locked.
+        Conflict: Another rebuild is running.
+        LocksUnavailable: Another process kept a table or row locked.
     """
+    with leases.holding(_LEASE):
+        return _rebuild(progress)
+
+
+def _rebuild(progress: Callable[[int, int], None] | None) -> int:
     total, changed, done = Adapter.objects.count(), 0, 0
-    begun = spelling.begin_rebuild()
+    marker_id = spelling.begin_rebuild()
     if not schema.is_installed(connection):
         # What is left of it would fail when documents are written.
         _retried(schema.remove, "Removing what is left of the search index")
@@ -125,7 +138,7 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
         done += len(batch)
         if progress is not None:
             progress(done, total)
-    spelling.rebuild(words, begun)
+    spelling.rebuild(words, marker_id)
     if schema.is_installed(connection):
         _retried(schema.rebuild, "Rebuilding the search index")
     else:

@@ -11,17 +11,18 @@ Source: the symmetric deletion of SymSpell (Wolf Garbe, 2012).
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from rapidfuzz.distance import OSA
 
-from registry import bulk_inserts
+from registry import bulk_inserts, table_locks
 from registry.models import SpellingKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Minimum and maximum length of words that have keys; shorter ones have too many neighbours.
 MIN_LETTERS, MAX_LETTERS = 4, 24
@@ -36,8 +37,8 @@ _SPELT = re.compile(r"(?:\d{0,21}[^\W\d_]){3}[^\W_]*+\Z")
 _BATCH = 500
 #: Words of which a rebuild stores or deletes all keys in one transaction: about a second.
 _MANY = 10_000
-#: The key of no word. Its row says that a rebuild changes the keys.
-_UNFINISHED = ""
+#: Key of the marker row, which exists until a rebuild is complete.
+_MARKER = ""
 
 
 def is_spelt(word: str) -> bool:
@@ -61,59 +62,77 @@ def _head(word: str) -> str:
 
 
 def learn(words: Iterable[str]) -> None:
-    """Store the keys of words that are not yet known."""
+    """Store the keys of words that are not yet known.
+
+    Until a rebuild is complete, older keys of the words are replaced: the rebuild may have read the
+    document before, and it keeps the words that were stored after its start.
+    """
     spelt = sorted({word for word in words if is_spelt(word)})
     for start in range(0, len(spelt), _BATCH):
         batch = spelt[start : start + _BATCH]
-        same = SpellingKey.objects.filter(key__in=batch, word__in=batch)
-        known = {word for key, word in same.values_list("key", "word") if key == word}
+        looked_up = [_MARKER, *batch]
+        same = SpellingKey.objects.filter(key__in=looked_up, word__in=looked_up)
+        known = {word: pk for pk, key, word in same.values_list("pk", "key", "word") if key == word}
+        marker_id = known.pop(_MARKER, 0)
+        if older := [word for word, pk in known.items() if pk < marker_id]:
+            keys = {key for word in older for key in all_keys(word)}  # which have an index
+            SpellingKey.objects.filter(key__in=keys, word__in=older).delete()
         # Sorted, so that two transactions do not deadlock.
         rows = [
             SpellingKey(key=key, word=word)
             for word in batch
-            if word not in known
+            if known.get(word, 0) <= marker_id
             for key in sorted(all_keys(word))
         ]
         SpellingKey.objects.bulk_create(rows, ignore_conflicts=True, batch_size=_BATCH)
 
 
 def begin_rebuild() -> int:
-    """Mark the keys as incomplete until ``rebuild``; return the number that it needs."""
-    SpellingKey.objects.filter(key=_UNFINISHED).delete()
-    return SpellingKey.objects.create(key=_UNFINISHED, word=_UNFINISHED).pk
+    """Mark the keys as incomplete until ``rebuild``; return the id of the marker row."""
+    SpellingKey.objects.filter(key=_MARKER).delete()
+    return SpellingKey.objects.create(key=_MARKER, word=_MARKER).pk
 
 
 def is_complete() -> bool:
-    """Whether no rebuild is running or was interrupted."""
-    return not SpellingKey.objects.filter(key=_UNFINISHED).exists()
+    """Whether no rebuild has begun that is not complete."""
+    return not SpellingKey.objects.filter(key=_MARKER).exists()
 
 
-def rebuild(words: set[str], begun: int) -> None:
+def rebuild(words: set[str], marker_id: int) -> None:
     """Store the keys of words, and delete those of words that no document contains.
 
     It commits after each ``_MANY`` words, and readers and writers work meanwhile.
 
     Args:
-        words: Those of all documents; the set is empty afterwards.
-        begun: What ``begin_rebuild`` returned before the first document was read. Words that were
-            stored later may be of documents that were read before, so they stay.
+        words: Those of all documents.
+        marker_id: What ``begin_rebuild`` returned before the first document was read. Words that
+            were stored later may be of documents that were read before, so they stay.
+
+    Raises:
+        LocksUnavailable: Another transaction kept a word locked.
     """
-    gone = []
     # Each word has itself as a key.
-    known = SpellingKey.objects.filter(key=F("word")).exclude(key=_UNFINISHED)
-    for pk, word in known.values_list("pk", "word").iterator():
+    own = SpellingKey.objects.filter(key=F("word")).exclude(key=_MARKER)
+    known, gone = set[str](), list[str]()
+    for pk, word in own.values_list("pk", "word").iterator():
         if word in words:
-            words.remove(word)
-        elif pk < begun:
+            known.add(word)
+        elif pk < marker_id:
             gone.append(word)
     # Sorted, so that two transactions do not deadlock, and neighbours in the index come together.
-    new = sorted(filter(is_spelt, words))
-    words.clear()
+    new = sorted(filter(is_spelt, words - known))
     for start in range(0, len(new), _MANY):
-        _store(new[start : start + _MANY])
+        _retried(partial(_store, new[start : start + _MANY]))
     for start in range(0, len(gone), _MANY):
-        SpellingKey.objects.filter(word__in=gone[start : start + _MANY]).delete()
-    SpellingKey.objects.filter(key=_UNFINISHED).delete()
+        # A publication may have replaced their keys meanwhile.
+        old = SpellingKey.objects.filter(word__in=gone[start : start + _MANY], pk__lt=marker_id)
+        _retried(old.delete)
+    SpellingKey.objects.filter(key=_MARKER).delete()
+
+
+def _retried(change: Callable[[], object]) -> None:
+    """Repeat a change if a request with several documents has stored the same words."""
+    table_locks.retried(connection, change, name="Changing the words for corrections")
 
 
 def _store(batch: Sequence[str]) -> None:

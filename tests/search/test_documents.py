@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,6 +176,53 @@ def test_words_that_are_stored_during_a_rebuild_stay(
     Adapter.objects.filter(pk=first.pk).update(title="Zebra")
     maintenance.rebuild()
     assert not SpellingKey.objects.filter(word="giraffe").exists()
+
+
+def test_a_known_word_that_is_used_again_during_a_rebuild_stays(ada: User) -> None:
+    """No document had it when the rebuild read them."""
+    spelling.learn(["giraffe", "zebra"])
+    before = {row for row in stored_keys() if row[1] == "zebra"}
+    marker_id = spelling.begin_rebuild()
+    adapters.create(actor=ada, name="noir", title="Zebra")
+    spelling.rebuild({"other"}, marker_id)
+    assert {row for row in stored_keys() if row[1] == "zebra"} == before
+    assert not SpellingKey.objects.filter(word="giraffe").exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_rebuild_lets_a_request_pass_that_stores_the_same_words() -> None:
+    marker_id = spelling.begin_rebuild()
+    insert = "INSERT INTO registry_spellingkey (key, word) VALUES (%s, %s)"
+    zebra, giraffe = (
+        [(key, word) for key in spelling.all_keys(word)] for word in ("zebra", "giraffe")
+    )
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted "
+        "AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
+
+    def rebuild() -> None:
+        try:
+            spelling.rebuild({"giraffe", "zebra"}, marker_id)
+        finally:
+            connection.close()
+
+    request = connection.copy()
+    try:
+        request.set_autocommit(False)
+        with ThreadPoolExecutor(1) as pool, request.cursor() as cursor:
+            cursor.executemany(insert, zebra)
+            rebuilt = pool.submit(rebuild)
+            while not cursor.execute(waiting).fetchone()[0]:
+                assert not rebuilt.done()
+            cursor.executemany(insert, giraffe)
+            request.commit()
+            rebuilt.result()
+    finally:
+        request.close()
+    assert stored_keys() == {*zebra, *giraffe}
+    assert spelling.is_complete()
 
 
 def test_an_interrupted_rebuild_is_noticed_and_the_next_one_continues(

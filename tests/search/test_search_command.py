@@ -12,6 +12,7 @@ from django.db import connection
 
 from hub.operations.doctor import PROBES
 from registry import table_locks
+from registry.jobs import leases
 from registry.models import SearchDocument
 from registry.search import schema, spelling
 
@@ -44,7 +45,7 @@ def test_a_check_ends_with_an_error_until_a_rebuild(published: Callable[..., Ada
     assert code == 1
     assert json.loads(document) == {
         "ok": False, "adapters": 1, "missing": 0, "stale": 1, "has_index": True,
-        "has_spelling": True,
+        "has_spelling": True, "is_rebuilding": False,
     }  # fmt: skip
     assert json.loads(run("rebuild", "--json")[0]) == {"changed": 1}
     assert run("rebuild")[0].startswith("0 search documents changed")
@@ -61,9 +62,22 @@ def test_the_doctor_reports_missing_documents(published: Callable[..., Adapter])
     assert "search rebuild" in report.hint
 
 
-def test_check_and_doctor_report_an_interrupted_rebuild(published: Callable[..., Adapter]) -> None:
+def test_check_and_doctor_tell_a_running_rebuild_from_an_interrupted_one(
+    published: Callable[..., Adapter],
+) -> None:
     published("noir")
     spelling.begin_rebuild()
+    with leases.holding("search rebuild"):
+        text, code = run("check")
+        assert code == 1
+        assert "A rebuild is running." in text
+        assert "search rebuild" not in text
+        (report,) = PROBES["search"]()
+        assert report.state == "warning"
+        assert "is running" in report.message
+        with pytest.raises(CommandError, match="Another rebuild is running"):
+            run("rebuild")
+    assert not spelling.is_complete()
     text, code = run("check")
     assert code == 1
     assert "was interrupted.\nRun `manage.py search rebuild`." in text

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import LARGE_STEP, report_step
 from hub.plurals import counted
+from registry.errors import Conflict
 from registry.search import maintenance
 from registry.table_locks import LocksUnavailable
 
@@ -37,6 +38,9 @@ class Command(BaseCommand):
         if options["action"] == "rebuild":
             try:
                 changed = maintenance.rebuild(progress=progress)
+            except Conflict as error:
+                message = "Another rebuild is running. If it was killed, try again in a minute."
+                raise CommandError(message) from error
             except LocksUnavailable as error:
                 raise CommandError(str(error)) from error
             text = f"{counted(changed, 'search document')} changed; the index was rebuilt."
@@ -55,7 +59,10 @@ class Command(BaseCommand):
             f"{checked.missing:,}, stale: {checked.stale:,}; the index "
             f"{'agrees' if checked.has_index else 'does not agree'} with them."
         )
+        if checked.is_rebuilding:
+            self.stdout.write("A rebuild is running. Check again when it has ended.")
+            return
         if not checked.has_spelling:
-            self.stdout.write("A rebuild is running or was interrupted.")
+            self.stdout.write("A rebuild was interrupted.")
         if not checked.is_well:
             self.stdout.write("Run `manage.py search rebuild`.")
