@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from tests.client.projects import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.client.conftest import Ran
 
@@ -227,6 +227,9 @@ def test_init_writes_a_project_once(project: Folder, run: Run) -> None:
     assert done.document == {"path": str(project.path / "lorary.toml")}
     assert 'root = "C:/ComfyUI"' in (project.path / "lorary.toml").read_text("utf-8")
     assert run("lock", "--init").code == 2
+    (project.path / "lorary.toml").unlink()
+    run("lock", "--init", "--root", str(Path.home() / "ComfyUI"))
+    assert 'root = "~/ComfyUI"' in (project.path / "lorary.toml").read_text("utf-8")
     assert run("lock", "--layout", "flat").code == 2
     assert run("sync").out == "Nothing is locked.\n"
     assert run("outdated").out == "Everything is up to date.\n"

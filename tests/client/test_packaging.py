@@ -23,6 +23,10 @@ from tools.man_page import PAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Modules that need an extra, and the one that runs the program.
+WITH_EXTRAS = (
+    "lorary.algebra", "lorary.integrations.", "lorary.cli.completion", "lorary.__main__",
+)  # fmt: skip
 READMES, GUIDE = ("README.md", "sdk/README.md"), "docs/sdk.md"
 
 
@@ -109,7 +113,10 @@ def test_wheel_and_source_run_with_their_requirements_alone(
         "import importlib.util, sys\n"
         f"sys.path.insert(0, {str(site)!r})\n"
         "assert not [n for n in ('django', 'numpy', 'torch') if importlib.util.find_spec(n)]\n"
-        "import lorary.library, lorary.client\n"
+        "import importlib, pkgutil, lorary\n"
+        "for one in pkgutil.walk_packages(lorary.__path__, 'lorary.', onerror=print):\n"
+        f"    if not one.name.startswith({WITH_EXTRAS}):\n"
+        "        importlib.import_module(one.name)\n"
         "from lorary.cli import main\n"
         f"sys.exit(main(['inspect', {str(lora)!r}, '--json']) or main(['cache', 'ls']))"
     )

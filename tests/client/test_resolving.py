@@ -406,7 +406,7 @@ def test_locking_adds_what_was_found(
     changed = PROJECT.replace("folder\n", 'folder\n"studio/noir" = "v1"\n')
     assert (folder / "lorary.toml").read_text() == changed
     assert 'name = "studio/noir"' in (folder / "lorary.lock").read_text()
-    assert "has them all" in run("resolve", source, "--lock").err
+    assert "has what was found" in run("resolve", source, "--lock").err
     assert run("sync").code == 0
     ran = run("resolve", source, "--json")  # the folder of the project is searched
     assert (ran.code, ran.document["path"]) == (0, str(folder / "loras" / "ink.safetensors"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +57,15 @@ class Synced:
 def start(folder: Path, layout: str, root: str) -> Path:
     """Write a ``lorary.toml`` to begin with, and return its path.
 
+    A root in the home directory begins with ``~``, so that the file fits another computer.
+
     Raises:
         ProjectInvalid: there is one already, or it cannot be written.
     """
     place = folder / PROJECT
+    with suppress(ValueError, RuntimeError):
+        if Path(root).is_absolute():
+            root = f"~/{Path(root).relative_to(Path.home()).as_posix()}"
     escaped = root.replace("\\", "/").replace('"', '\\"')
     try:
         with place.open("x", encoding="utf-8") as file:

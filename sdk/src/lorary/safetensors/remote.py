@@ -12,9 +12,9 @@ import re
 import ssl
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
-from typing_extensions import Self
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
@@ -22,6 +22,9 @@ from lorary.connections import Connections, OfflineMode, Origin, Proxy, ProxyInv
 from lorary.safetensors.errors import SourceError
 from lorary.safetensors.rules import DEFAULT_LIMITS
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS_CODES = {401: "denied", 403: "denied", 404: "not_found", 410: "not_found", 429: "busy"}

@@ -104,8 +104,11 @@ def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[Lor
     errors = [one.error for one in changes if one.error is not None]
     for error in errors:
         note(f"lorary: {plain(error.detail)}")
-    what = f"{len(added)} added to {PROJECT}" if added else f"{PROJECT} has them all"
-    note(f"{what}{'' if errors else '; run “lorary sync” to get their files'}.")
+    if not versions:
+        note(f"Nothing was found for {PROJECT}.")
+        return errors
+    what = f"{len(added)} added to {PROJECT}" if added else f"{PROJECT} has what was found"
+    note(f"{what}{'' if errors else '; run “lorary sync” to get the files'}.")
     return errors
 
 
@@ -250,7 +253,7 @@ COMMANDS = {
         "  3   at least one LoRA is not here\n"
         "  5   at least one LoRA is not here, and the hub did not answer",
         "  lorary resolve workflow.json --dir ComfyUI/models/loras\n"
-        "  lorary resolve workflow.json --lock && lorary sync\n"
+        "  lorary resolve workflow.json --lock; lorary sync\n"
         "  lorary resolve *.png --dir ComfyUI/models/loras --pull\n"
         "  lorary resolve picture.png --json | jq -r 'select(.state == \"missing\") | .name'",
         _configure,
