@@ -233,6 +233,51 @@ def test_offline_packs_are_loaded_and_synced(
     assert pipe.loaded == [f"lorary_{sha(b'ink v1')[:16]}"]
 
 
+@pytest.mark.parametrize("others", [(), ("studio/ink", "studio/rain")])
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_offline_what_was_synced_can_be_pulled_and_removed(
+    run: Run,
+    fake: FakeHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    others: tuple[str, ...],
+    *,
+    is_frozen: bool,
+) -> None:
+    names = (NAME, *others)
+    for name in names:
+        fake.publish(name, {**FILES, "noir.safetensors": name.encode()})
+    project = Folder(tmp_path / "project")
+    project.want(dict.fromkeys(names, "*"))
+    monkeypatch.chdir(project.path)
+    if is_frozen:
+        assert run("lock").code == 0
+        fake.seen.clear()
+    assert run("sync", *(["--frozen"] if is_frozen else [])).code == 0
+    # One request gives all versions, whether it is needed for the lock or only for the cache.
+    assert len(fake.requests("references|versions/")) - len(fake.requests("files/")) == 1
+    listed = [row["versions"] for row in run("cache", "ls", "--json").documents]
+    assert sorted(listed) == sorted([f"{name}@v1"] for name in names)
+    ran = run("pull", f"{NAME}@v1", "--offline", "--to", tmp_path / "loras")
+    assert (ran.code, (tmp_path / "loras/noir.safetensors").read_bytes()) == (0, NAME.encode())
+    assert run("cache", "rm", f"{NAME}@v1").out.startswith("- ")
+    assert len(run("cache", "ls", "--json").documents) == len(others)
+
+
+def test_a_sync_succeeds_if_the_hub_does_not_give_the_versions(
+    run: Run, fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish(NAME, FILES)
+    project = Folder(tmp_path / "project")
+    project.want({NAME: "v1"})
+    monkeypatch.chdir(project.path)
+    assert run("lock").code == 0
+    fake.answers = [("versions/[^/]+$", 503, {}, b"{}")]
+    ran = run("sync", "--frozen")
+    assert (ran.code, ran.err, list(project.files)) == (0, "", ["noir.safetensors"])
+    assert fake.answers == []
+
+
 def test_offline_sync_names_what_the_cache_lacks(
     run: Run, hub: Hub, fake: FakeHub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

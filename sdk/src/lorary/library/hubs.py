@@ -13,7 +13,8 @@ from lorary.client.config import (
     token_of_named,
 )
 from lorary.client.http.session import Session
-from lorary.client.names import is_hub_name
+from lorary.client.models import Version
+from lorary.client.names import Reference, is_hub_name
 from lorary.client.transfers.cache import Cache
 
 
@@ -30,6 +31,7 @@ class Hubs:
         default: Address of the hub in use.
         is_given: Whether ``endpoint`` says which one it is.
         is_unset: Whether nothing does: neither ``endpoint``, the environment nor a login.
+        versions: Versions that were requested, by address of the hub and exact reference.
 
     Raises:
         SettingInvalid: the address or the stored settings are invalid.
@@ -42,6 +44,7 @@ class Hubs:
         self.is_given = bool(endpoint)
         self.is_unset = not (endpoint or is_hub_chosen(self._home))
         self._is_address_given = self.is_given and not is_hub_name(endpoint or "")
+        self.versions: dict[tuple[str, Reference], Version] = {}
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 

@@ -135,7 +135,7 @@ def _finders(
         wishes.setdefault(hub, []).append(wish)
     found: dict[Wish, _Finder] = {}
     for hub, of_hub in wishes.items():
-        finder = _Finder(hubs.session(hub), old, updated)
+        finder = _Finder(hubs, hub, old, updated)
         finder.expect(of_hub)
         found |= dict.fromkeys(of_hub, finder)
     return found
@@ -157,8 +157,9 @@ def _hub_of(wish: Wish, project: Project, old: Lock, hubs: Hubs, *, is_update: b
 class _Finder:
     """Finds the version for a wish."""
 
-    def __init__(self, session: Session, old: Lock, updated: frozenset[Wish]) -> None:
-        self._session = session
+    def __init__(self, hubs: Hubs, hub: str, old: Lock, updated: frozenset[Wish]) -> None:
+        self._session = hubs.session(hub)
+        self._versions = hubs.versions
         self._hub = self._session.endpoint
         self._old = old
         self._updated = updated
@@ -170,7 +171,9 @@ class _Finder:
         self._known = read_versions(self._session, adapters)
 
     def _read(self, reference: Reference) -> Version:
-        return self._known.get(reference) or read_version(self._session, reference)
+        version = self._known.get(reference) or read_version(self._session, reference)
+        self._versions[self._hub, replace(reference, rev=version.revision)] = version
+        return version
 
     def find(self, wish: Wish) -> _Answer:
         """Return the version for a wish.

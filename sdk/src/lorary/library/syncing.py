@@ -31,7 +31,7 @@ from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.download import fetch
 from lorary.client.transfers.folders import RECORD, Entry, Folder, existing
 from lorary.client.transfers.parallel import each
-from lorary.client.transfers.pulling import place_blob, require_room
+from lorary.client.transfers.pulling import place_blob, remember_versions, require_room
 from lorary.library.checking import hashed
 from lorary.library.descriptions import Description, description_name
 from lorary.library.hubs import Hubs
@@ -44,6 +44,7 @@ from lorary.library.sidecars.writing import Known, Writer, answers
 from lorary.limits import JOBS
 
 if TYPE_CHECKING:
+    from lorary.client.names import Reference
     from lorary.library.sidecars.writing import Sidecar
 
 Action = Literal["here", "add", "replace", "remove", "leave", "kept", "skipped", "failed"]
@@ -206,6 +207,7 @@ class Sync:
         same: dict[str, list[Step]] = {}
         for step in wanted:
             same.setdefault(_row(step).sha256, []).append(step)
+        self._remember(_row(step) for step in wanted)
         for steps in same.values():  # announces the whole amount
             row = _row(steps[0])
             on_progress(Progress("fetch", row.path, 0, row.size))
@@ -228,6 +230,16 @@ class Sync:
                 yield from self._place(batch)
                 batch, due = [], time.monotonic() + _BATCH_S
         yield from self._place(batch)
+
+    def _remember(self, rows: Iterable[LockedFile]) -> None:
+        """Let the cache know the versions of the files that it lacks, as after a pull."""
+        missing: dict[str, list[Reference]] = {}
+        for row in rows if self._cache.is_kept else ():
+            if self._cache.missing_bytes(_file(row)):
+                missing.setdefault(row.hub, []).append(row.reference)
+        for hub, references in missing.items():
+            session = self._hubs.session(hub)
+            remember_versions(session, self._cache, references, self._hubs.versions)
 
     def _fetch(self, step: Step, on_progress: OnProgress) -> int:
         row = _row(step)

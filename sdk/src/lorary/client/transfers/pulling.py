@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +99,8 @@ def read_version(session: Session, reference: Reference) -> Version:
     return Version.read(session.json("GET", reference.version_path))
 
 
+#: States of versions whose data the cache stores.
+_REMEMBERED = frozenset({"published", "yanked"})
 #: Maximum number of references in a request.
 _AT_ONCE = 50
 
@@ -145,6 +148,36 @@ def _read_several(
         except LoraryError:
             break
     return found, adapters
+
+
+def remember_versions(
+    session: Session,
+    cache: Cache,
+    references: Iterable[Reference],
+    known: Mapping[tuple[str, Reference], Version],
+) -> None:
+    """Store the data of versions for offline use, as a pull does.
+
+    Versions that the cache does not have are requested. Those that the hub does not return are left
+    out; nothing is tried again.
+
+    Args:
+        references: Exact versions, whose files are fetched next.
+        known: Versions that were requested already, by address of the hub and reference.
+    """
+    hub, found = session.endpoint, dict[Reference, Version]()
+    new = [one for one in dict.fromkeys(references) if cache.recall(hub, one) is None]
+    unknown = [one for one in new if (hub, one) not in known]
+    if len(unknown) == 1:
+        with contextlib.suppress(LoraryError):
+            answer = session.json_once("GET", unknown[0].version_path, None)
+            found[unknown[0]] = Version.read(answer)
+    else:
+        found = read_versions(session, unknown)
+    for one in new:
+        version = found.get(one) or known.get((hub, one))
+        if version is not None and version.state in _REMEMBERED:
+            cache.remember(hub, version, Reference.parse(version.adapter or one.full_name))
 
 
 @dataclass(frozen=True)
@@ -474,7 +507,7 @@ class _Transfer:
             for one in planned
         }
         left_out = tuple(file for file in version.files if file.path not in brought)
-        if self.failure is None and version.state in {"published", "yanked"}:
+        if self.failure is None and version.state in _REMEMBERED:
             self.cache.remember(self.source.hub, version, self.source.adapter)
         name, is_offline = self.source.adapter.full_name, self.failure is not None
         return Pulled(name, version, folder, files, left_out, is_offline)
