@@ -519,16 +519,18 @@ def _pieces() -> Iterator[Report]:
 
 
 def _backups() -> Iterator[Report]:
-    """Report the age of the last complete backup."""
+    """Report the age of the last complete backup, or of what was never saved."""
     made = backup.last_complete()
-    if made is None:
-        hint = "Run it daily (docs/operations.md), unless the hub is backed up in another way."
-        yield Report("backup", "ok", "`manage.py backup` has made no complete backup yet.", hint)
-        return
-    age = timezone.now() - made
-    message = f"The last complete backup is {age.total_seconds() / 3600:.1f} hours old."
-    hint = "Run `manage.py backup`, and read the log of its timer (`journalctl -u lorary-backup`)."
+    oldest = Adapter.objects.order_by("pk").values_list("created_at", flat=True).first()
+    since = made or oldest or timezone.now()
+    age = timezone.now() - since
     is_old = age > OLD_BACKUP
+    hint = "Run `manage.py backup`, and read the log of its timer (`journalctl -u lorary-backup`)."
+    if made is None:
+        message = "`manage.py backup` has made no complete backup yet."
+        hint = f"{hint} Ignore this if the hub is backed up in another way."
+    else:
+        message = f"The last complete backup is {age.total_seconds() / 3600:.1f} hours old."
     yield Report("backup", "warning" if is_old else "ok", message, hint if is_old else "")
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from hub.operations import backup, backup_sets, database_dumps, doctor, probes, process_lock
 from registry import storage
-from registry.models import Blob, Event
+from registry.models import Adapter, Blob, Event
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -308,9 +308,12 @@ def test_the_hub_knows_when_its_last_complete_set_was_made(folder: Path) -> None
 
 
 @pytest.mark.parametrize(("hours", "state"), [(25, "ok"), (27, "warning")])
-def test_the_doctor_warns_of_an_old_backup(hours: int, state: str) -> None:
+def test_the_doctor_warns_of_an_old_backup(noir: Adapter, hours: int, state: str) -> None:
     (none,) = doctor.PROBES["backup"]()
     assert (none.state, "no complete backup" in none.message) == ("ok", True)
+    Adapter.objects.filter(pk=noir.pk).update(created_at=timezone.now() - timedelta(hours=hours))
+    (none,) = doctor.PROBES["backup"]()
+    assert (none.state, "lorary-backup" in none.hint) == (state, state == "warning")
     made_at = timezone.now() - timedelta(hours=hours)
     Event.objects.create(verb="backup_made", created_at=made_at)
     (report,) = doctor.PROBES["backup"]()
