@@ -33,7 +33,7 @@ LONG, HEAD = 7, 4
 MAX_COMPARED, MAX_SIMILAR = 2_000, 5
 
 #: Trigger words often have digits, such as `mystl3`; numbers and `v2` are not spelt.
-_SPELT = re.compile(r"(?:\d{0,21}[^\W\d_]){3}[^\W_]*+\Z")
+_SPELT = re.compile(r"(?:\d{0,21}[^\W\d_]){3}[^\W_]{0,21}+\Z")
 _BATCH = 500
 #: Words of which a rebuild stores or deletes all keys in one transaction: about a second.
 _MANY = 10_000

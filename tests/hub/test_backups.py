@@ -21,6 +21,8 @@ from django.utils import timezone
 
 from hub.operations import backup, backup_sets, database_dumps, doctor, probes, process_lock
 from registry import storage
+from registry.accounts import users
+from registry.adapters import services as adapters
 from registry.models import Adapter, Blob, Event
 from tests.stored import blob_of
 
@@ -308,10 +310,11 @@ def test_the_hub_knows_when_its_last_complete_set_was_made(folder: Path) -> None
 
 
 @pytest.mark.parametrize(("hours", "state"), [(25, "ok"), (27, "warning")])
-def test_the_doctor_warns_of_an_old_backup(noir: Adapter, hours: int, state: str) -> None:
+def test_the_doctor_warns_of_an_old_backup(hours: int, state: str) -> None:
+    adapters.create(actor=users.create_user(name="ada"), name="noir")
     (none,) = doctor.PROBES["backup"]()
     assert (none.state, "no complete backup" in none.message) == ("ok", True)
-    Adapter.objects.filter(pk=noir.pk).update(created_at=timezone.now() - timedelta(hours=hours))
+    Adapter.objects.update(created_at=timezone.now() - timedelta(hours=hours))
     (none,) = doctor.PROBES["backup"]()
     assert (none.state, "lorary-backup" in none.hint) == (state, state == "warning")
     made_at = timezone.now() - timedelta(hours=hours)
