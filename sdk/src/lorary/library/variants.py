@@ -114,6 +114,12 @@ def without_version(name: str) -> str:
     return _VERSION.sub("", run) or run
 
 
+def split_copy(name: str) -> tuple[str, str]:
+    """Return a name without the number of a browser's download, and that: ``noir``, `` (1)``."""
+    found = _COPY.search(name)
+    return (name[: found.start()], found[0]) if found else (name, "")
+
+
 def is_generic(name: str) -> bool:
     """Return whether programs give this name to any adapter: ``checkpoint-500``, ``lora``."""
     stem = _BETWEEN.sub("_", name.casefold()).strip("_")

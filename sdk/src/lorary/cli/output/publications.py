@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import exit_code
 from lorary.cli.output.text import count_of, note, plain, show
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client.errors import LoraryError
     from lorary.library.importing.fields import Fields
-    from lorary.library.importing.planning import PlannedVersion, Skipped
+    from lorary.library.importing.planning import Plan, PlannedAdapter, PlannedVersion, Skipped
     from lorary.library.importing.publishing import ImportResult
 
 _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
@@ -107,6 +108,53 @@ def skipped_document(skipped: Skipped) -> dict[str, object]:
         "reason": skipped.reason,
         "message": skipped.message,
     }
+
+
+def existing_lines(
+    namespace: str, adapters: Iterable[PlannedAdapter], visibilities: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield a line for each adapter that exists.
+
+    Args:
+        visibilities: Name → visibility, as far as it is known.
+    """
+    for adapter in adapters:
+        if adapter.is_known:
+            seen_by = visibilities.get(adapter.name)
+            state = f"is {plain(seen_by)}" if seen_by else "its visibility is not known"
+            added = sum(not one.is_here for one in adapter.versions)
+            which = "the new version" if added == 1 else f"the last of {added:,} new versions"
+            newest = f"; {which} becomes its newest" if added else ""
+            yield f"{plain(namespace)}/{plain(adapter.name)} exists and {state}{newest}."
+
+
+def summary_of(namespace: str, plan: Plan, visibilities: Mapping[str, str], visibility: str) -> str:
+    """Return counts, size and visibility of a plan.
+
+    Args:
+        visibilities: Name → visibility of adapters that exist, as far as it is known.
+        visibility: That of new adapters.
+    """
+    groups: dict[str, list[PlannedAdapter]] = {}
+    for adapter in plan.adapters:
+        seen_by = visibilities.get(adapter.name, "") if adapter.is_known else visibility
+        groups.setdefault(seen_by, []).append(adapter)
+    versions = {key: sum(len(one.versions) for one in listed) for key, listed in groups.items()}
+    counts = (
+        f"{count_of(len(plan.adapters), 'adapter')}, "
+        f"{count_of(sum(versions.values()), 'version')}, {count_bytes(plan.size_bytes)}"
+    )
+    if groups.keys() == {visibility}:
+        return f"{counts}, {visibility}."
+    parts = [f"{versions[visibility]:,} {visibility}"] if visibility in groups else []
+    for seen_by, listed in groups.items():
+        if seen_by != visibility:
+            is_one = len(listed) == 1
+            name = plain(f"{namespace}/{listed[0].name}") if is_one else f"{len(listed):,} adapters"
+            state = f"which {'is' if is_one else 'are'} {plain(seen_by)}"
+            state = state if seen_by else "whose visibility is not known"
+            parts.append(f"{count_of(versions[seen_by], 'version')} of {name}, {state}")
+    return f"{counts}: {'; '.join(parts)}."
 
 
 def result_document(result: ImportResult) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -17,13 +18,15 @@ from lorary.library.importing.fields import Fields, chosen, name_of, text_of, va
 from lorary.library.importing.journal import Entry
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
-from lorary.library.variants import Checkpoint, checkpoint_of
+from lorary.library.variants import Checkpoint, checkpoint_of, split_copy
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
 _REPEATED = re.compile(r"[.-]{0,255}--[.-]{0,255}|\.{2,255}")
 _MOST_NAME = 80
 _MARK = 8  # digits of a sha256 in a name
 MOST_PREVIEWS = 10
+#: Base model and series, or ``session`` and its id; and the number of a download.
+_Group = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class PlannedVersion:
         attached: Other files to publish with it.
         published: The version that the hub has of it; empty if it has none.
         elsewhere: All versions of the hub that have its files: ``owner/name@v1``.
+        is_here: Whether the namespace has its files; pictures may be missing.
     """
 
     rows: tuple[Row, ...]
@@ -66,6 +70,7 @@ class PlannedVersion:
     attached: tuple[Path, ...] = ()
     published: str = ""
     elsewhere: tuple[str, ...] = ()
+    is_here: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -86,6 +91,11 @@ class PlannedAdapter:
     def mark(self) -> str:
         """Digits that make its name unique."""
         return self.versions[0].rows[0].sha256[:_MARK]
+
+    @property
+    def newest(self) -> PlannedVersion | None:
+        """The version that becomes its newest; None if only pictures are added."""
+        return next((one for one in reversed(self.versions) if not one.is_here), None)
 
     def renamed(self) -> PlannedAdapter:
         """Return it with a name that nothing else has."""
@@ -139,17 +149,21 @@ def plan(
         given: Values that a person gave for all new adapters, which come first.
     """
     skipped: list[Skipped] = []
-    groups: dict[tuple[str, str], list[Row]] = {}
-    names: dict[tuple[str, str], str] = {}
-    begun: set[tuple[str, str]] = set()
+    groups: dict[_Group, list[Row]] = {}
+    names: dict[_Group, str] = {}
+    begun: set[_Group] = set()
+    here: set[str] = set()
 
     def rank(row: Row) -> tuple[bool]:
         return (not _published(row, namespace, journal.get(row.sha256)),)
 
-    for row in unique(rows, rank, skipped):
-        group, entry = _group_of(row), journal.get(row.sha256)
+    weights = list(unique(rows, rank, skipped))
+    downloads = downloads_of(weights, lambda row: row.series)
+    for row in weights:
+        group, entry = _group_of(row, downloads.get(row.path, "")), journal.get(row.sha256)
         published = _published(row, namespace, entry)
         if published:
+            here.add(row.sha256)
             names[group] = published.partition("@")[0].partition("/")[2]
             begun.add(group)
         elif entry is not None:
@@ -158,7 +172,7 @@ def plan(
             skipped.append(Skipped(row.path, "published", f"it is {published} already"))
         else:
             groups.setdefault(group, []).append(row)
-    return Plan(tuple(_named(groups, names, begun, given or {})), tuple(skipped))
+    return Plan(tuple(_named(groups, names, begun, here, given or {})), tuple(skipped))
 
 
 def unique(
@@ -184,6 +198,34 @@ def unique(
         yield best
 
 
+def downloads_of(rows: Iterable[Row], run_name: Callable[[Row], str]) -> dict[Path, str]:
+    """Return path → `` (1)`` or "" for files whose names differ by such a number alone.
+
+    Browsers add it to a second download of the same name, which may be another adapter. Files whose
+    headers name the same session get the same value.
+
+    Args:
+        run_name: Returns the common name of the run of a file.
+    """
+    places: defaultdict[tuple[object, ...], list[tuple[str, Row]]] = defaultdict(list)
+    for row in rows:
+        name, copy = split_copy(row.path.stem)
+        number = row.number
+        if number is None:
+            number = checkpoint_of(f"{name}{row.path.suffix}").number
+        places[split_copy(run_name(row))[0], row.half, number].append((copy, row))
+    return {
+        row.path: min(
+            copy_of_other
+            for copy_of_other, other in listed
+            if other is row or (row.session and other.session == row.session)
+        )
+        for listed in places.values()
+        if len({copy for copy, _ in listed}) > 1
+        for _, row in listed
+    }
+
+
 def _duplicate(row: Row, kept: Row) -> Skipped:
     if row.sha256 == kept.sha256:
         return Skipped(row.path, "duplicate", f"it is the same file as {kept.path}")
@@ -202,25 +244,39 @@ def _published(row: Row, namespace: str, entry: Entry | None) -> str:
     return ""
 
 
-def _group_of(row: Row) -> tuple[str, str]:
-    """Return what the versions of one adapter have in common."""
+def _group_of(row: Row, copy: str) -> _Group:
+    """Return what the versions of one adapter have in common; see `downloads_of` for ``copy``."""
     if row.half or not row.session:
         # Files of one name for different base models are different works.
-        return row.family or " ".join(row.candidates), row.series
-    return "session", row.session
+        return row.family or " ".join(row.candidates), row.series, copy
+    return "session", row.session, ""
 
 
 def _named(
-    groups: Mapping[tuple[str, str], Sequence[Row]],
-    names: Mapping[tuple[str, str], str],
-    begun: Collection[tuple[str, str]],
+    groups: Mapping[_Group, Sequence[Row]],
+    names: Mapping[_Group, str],
+    begun: Collection[_Group],
+    here: Collection[str],
     given: Fields,
 ) -> Iterator[PlannedAdapter]:
-    """Yield the adapters; a name that is taken gets digits of a hash."""
+    """Yield the adapters; a name that is taken gets digits of a hash.
+
+    Args:
+        here: sha256 of the files that the namespace has.
+    """
     taken = {collision_key(name) for name in names.values()}
-    for key, rows in sorted(groups.items(), key=lambda item: min(row.path for row in item[1])):
+    # Of two downloads, the one without a number gets the name.
+    order = sorted(groups.items(), key=lambda item: (item[0][2], min(row.path for row in item[1])))
+    for key, rows in order:
         stated = given if key not in begun else {}
-        versions = tuple(replace(one, fields={**one.fields, **stated}) for one in versions_of(rows))
+        versions = tuple(
+            replace(
+                one,
+                fields={**one.fields, **stated},
+                is_here=all(row.sha256 in here for row in one.rows),
+            )
+            for one in versions_of(rows)
+        )
         values = [value for version in reversed(versions) for value in version.values]
         name = names.get(key)
         adapter = PlannedAdapter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -122,6 +123,21 @@ class Importer:
     def know(self, name: str, adapter: Adapter | None) -> None:
         """Take what the hub said about an adapter; None if it does not exist."""
         self._adapters[name] = adapter
+
+    def visibilities_of(self, planned: Plan) -> dict[str, str]:
+        """Return name → visibility of the adapters of a plan that exist, as far as it is known."""
+        found: dict[str, str] = {}
+        for adapter in planned.adapters:
+            if adapter.is_known:
+                # A plan reports what it can; publishing reports the error and retries.
+                with contextlib.suppress(LoraryError):
+                    there = self._there(Reference(self._target.namespace, adapter.name))
+                    if there is not None:
+                        is_kept = self._is_kept(there)
+                        found[adapter.name] = (
+                            there.visibility if is_kept else self._target.visibility
+                        )
+        return found
 
     def require_covered(self, planned: Plan) -> None:
         """Check that the token covers each adapter of a plan; nothing is sent or created.

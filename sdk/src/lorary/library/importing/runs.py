@@ -23,12 +23,13 @@ from lorary.library.importing.planning import (
     PlannedAdapter,
     PlannedVersion,
     Skipped,
+    downloads_of,
     unique,
     versions_of,
 )
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
-from lorary.library.variants import checkpoint_of, is_generic, run_of
+from lorary.library.variants import checkpoint_of, is_generic, run_of, split_copy
 
 CONFIG = "adapter_config.json"
 #: Key of a card's front matter to the fields that it states; the hub reads the values.
@@ -139,8 +140,9 @@ def _placed(row: Row, root: Path) -> Row:
 
 def _require_one_run(rows: Sequence[Row]) -> None:
     runs: list[tuple[set[tuple[str, str]], Row]] = []
+    downloads = downloads_of(rows, _name_of)
     for row in rows:
-        marks = _marks(row)
+        marks = _marks(row, downloads.get(row.path))
         same = [one for one in runs if not marks.isdisjoint(one[0])]
         if marks:
             runs = [one for one in runs if one not in same]
@@ -158,11 +160,20 @@ def _require_one_run(rows: Sequence[Row]) -> None:
         raise LoraryError(message, code="several_adapters")
 
 
-def _marks(row: Row) -> set[tuple[str, str]]:
-    """Return what files of one run have in common; nothing for a name that says nothing."""
+def _name_of(row: Row) -> str:
     bases = {"base": {"family": row.family, "candidates": row.candidates}}
-    name = run_of(row.path.name, bases)
-    marks = {("name", name)} if not is_generic(name.partition("(")[0]) else set()
+    return run_of(row.path.name, bases)
+
+
+def _marks(row: Row, copy: str | None) -> set[tuple[str, str]]:
+    """Return what files of one run have in common; nothing for a name that says nothing.
+
+    Args:
+        copy: See `downloads_of`; None if no other name differs by the number of a download alone.
+    """
+    name = split_copy(_name_of(row))[0] if copy is not None else _name_of(row)
+    is_telling = copy is not None or not is_generic(name.partition("(")[0])
+    marks = {("name", f"{name}{copy or ''}")} if is_telling else set()
     return marks | ({("session", row.session)} if row.session else set())
 
 

@@ -13,6 +13,7 @@ from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import (
     KIND_ASKED,
+    existing_lines,
     finish,
     planned_document,
     planned_lines,
@@ -20,14 +21,16 @@ from lorary.cli.output.publications import (
     show_sidecar_errors,
     show_skipped,
     skipped_document,
+    summary_of,
 )
 from lorary.cli.output.text import count_of, emit, entries, is_confirmed, note, show
 from lorary.client.config import home_of
 from lorary.client.errors import LoraryError, Offline, Unauthenticated
 from lorary.client.names import is_name
-from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lorary.client.http.session import Session
     from lorary.client.models import Account
     from lorary.library.importing.fields import Fields
@@ -92,12 +95,12 @@ def _import(args: Namespace) -> int:
             if args.skip_known:
                 plan = plan.without_known(args.to)
             will_publish = args.yes and not args.dry_run
-            if not (args.json and will_publish):
-                _report(args, plan)
-            if not plan.adapters or account is None:
-                return 0
             target = library.ImportTarget(args.to, args.visibility)
-            importer = library.Importer(session, journal, target, account)
+            importer = library.Importer(session, journal, target, account) if account else None
+            if not (args.json and will_publish):
+                _report(args, plan, importer.visibilities_of(plan) if importer else {})
+            if not plan.adapters or importer is None:
+                return 0
             importer.require_covered(plan)
             if not (will_publish or is_asking):
                 return 0
@@ -148,7 +151,12 @@ def _given(args: Namespace) -> Fields:
     return {"kind": Field(Value("kind", args.kind, "--kind", "declared"))} if args.kind else {}
 
 
-def _report(args: Namespace, plan: Plan) -> None:
+def _report(args: Namespace, plan: Plan, visibilities: Mapping[str, str]) -> None:
+    """Report a plan.
+
+    Args:
+        visibilities: Name → visibility of adapters that exist, as far as it is known.
+    """
     named = [(f"{args.to}/{one.name}", one.versions) for one in plan.adapters]
     versions = [version for _, listed in named for version in listed]
     without_kind = {
@@ -157,10 +165,13 @@ def _report(args: Namespace, plan: Plan) -> None:
         if not one.is_known and "kind" not in one.fields
     }
     if args.json:
-        for name, listed in named:
+        for adapter, (name, listed) in zip(plan.adapters, named, strict=True):
             asks = [KIND_ASKED] if name in without_kind else []
+            seen_by = visibilities.get(adapter.name) if adapter.is_known else args.visibility
+            target = {"exists": adapter.is_known, "visibility": seen_by}
             for version in listed:
-                emit({**planned_document(name, version), "asks": asks})
+                newest = {"becomes_newest": version is adapter.newest}
+                emit({**planned_document(name, version), **target, **newest, "asks": asks})
         for skipped in plan.skipped:
             emit(skipped_document(skipped))
         return
@@ -176,9 +187,9 @@ def _report(args: Namespace, plan: Plan) -> None:
             f"lorary: --{args.visibility} is for new adapters: those that are published already "
             "keep their visibility. Change it with “Edit the card” on the adapter's page."
         )
+    show([*existing_lines(args.to, plan.adapters, visibilities)])
     show(
-        f"{count_of(len(plan.adapters), 'adapter')}, {count_of(len(versions), 'version')}, "
-        f"{count_bytes(plan.size_bytes)}, {args.visibility}."
+        summary_of(args.to, plan, visibilities, args.visibility)
         if versions
         else "There is nothing to publish."
     )
