@@ -149,6 +149,10 @@ def test_outdated_names_pinned_yanked_and_moved_ones(
     assert (ink["state"], ink["update"], ink["newest"]) == ("published", "v2", "v2")
     assert (noir["state"], noir["reason"]) == ("yanked", "Too strong.")
     assert (noir["update"], noir["newest"]) == (None, "v2")
+    project.want({NOIR: "*", INK: "stable"})  # not locked yet
+    _, noir = run("outdated", "--json").documents
+    assert (noir["wanted"], noir["update"]) == ("*", "v2")
+    project.want({NOIR: "v1", INK: "stable"})
     assert "yanked: Too strong." in run("outdated").out
     fake.versions[NOIR].clear()
     assert "the hub does not have it any more" in run("outdated").out

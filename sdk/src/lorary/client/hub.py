@@ -267,8 +267,9 @@ class Hub(Curating, Packing, Reading, Resolving):
             all_files: Write companions (README.md, samples) to ``to`` as well, in
                 ``owner--name--v3/``.
             naming: Tool whose names the modules get: ``kohya``, ``peft``, ``diffusers`` or
-                ``comfyui``. The hub makes this file, and `files` of the result are `DerivedFile`
-                with its certificate. Only weights are downloaded, under a name of their own.
+                ``comfyui``. The hub makes this file, and `file` of each of the `files` of the
+                result is a `DerivedFile` with its certificate. Only weights are downloaded, under a
+                name of their own.
             max_rank: Largest rank of a module (4, 8, 16, 32, 64 or 128), likewise.
             strip: Leave out the metadata about the training, likewise.
             on_progress: Called for every block.

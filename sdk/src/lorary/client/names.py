@@ -184,6 +184,8 @@ def _advice(text: str) -> str:
         return "This looks like a hash. Only lorary find and lorary pull take hashes."
     if _DIGITS.match(text):
         return f"A hash of a file has 8, 10, 12 or 64 hex digits, not {len(text)}."
+    if "pack:" in text:
+        return "Hub.pull_all and lorary pull take packs."
     word = text.partition("@")[0]
     if is_name(word):
         return f"To search for it: lorary search {word}"

@@ -240,7 +240,7 @@ def read_or_recall(session: Session, cache: Cache, reference: Reference) -> Pack
             version = PackVersion.read(cache.recall_pack(session.endpoint, reference))
         except BadAnswer:
             names = cache.remembered("pack-versions", session.endpoint, reference)
-            raise not_cached(failure, reference, names) from failure
+            raise not_cached(failure, session.endpoint, reference, names) from failure
         return version
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -196,14 +196,25 @@ class Outdated:
 
 
 def outdated(
-    lock: Lock, hubs: Hubs, *, jobs: int = JOBS, on_progress: OnProgress = silent
+    lock: Lock,
+    hubs: Hubs,
+    *,
+    wishes: Iterable[Wish] = (),
+    jobs: int = JOBS,
+    on_progress: OnProgress = silent,
 ) -> list[Outdated]:
     """Return each locked adapter and pack, compared with its hub.
+
+    Args:
+        wishes: What `lorary.toml` wants now, which an update follows; by default what was locked.
 
     Only versions of the same adapter and for the same family of base models count as newer. Parts
     of packs are returned if something is wrong with them: the pack decides their version.
     """
-    asked = {wish: (row.version, row.hub) for wish, row in lock.wishes.items()}
+    wanted = {one.label: one for one in wishes}
+    asked = {
+        wanted.get(wish.label, wish): (row.version, row.hub) for wish, row in lock.wishes.items()
+    }
     parts = {
         Wish("adapter", row.name, row.version): (row.version, row.hub)
         for row in lock.files

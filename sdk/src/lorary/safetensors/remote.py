@@ -257,7 +257,8 @@ class UrlSource:
 
     def _error(self, code: str, what: str, status: int | None = None) -> SourceError:
         parts = urlsplit(self._url)
-        shown = f"{parts.hostname}{parts.path}"  # queries may hold signatures
+        host = parts.netloc.rpartition("@")[2]
+        shown = f"{host}{parts.path}"  # queries may hold signatures
         return SourceError(f"The server of {shown[:200]} {what}.", code=code, status=status)
 
 

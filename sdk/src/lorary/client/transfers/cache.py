@@ -102,18 +102,21 @@ def is_permanent(rev: str) -> bool:
     return _FOR_GOOD.match(rev) is not None
 
 
-def not_cached(failure: Unreachable, reference: Reference, known: Sequence[str]) -> Unreachable:
+def not_cached(
+    failure: Unreachable, endpoint: str, reference: Reference, known: Sequence[str]
+) -> Unreachable:
     """Return the error for a version that the cache cannot give while the hub is unreachable.
 
     Args:
         failure: Why the hub is unreachable.
+        endpoint: Address of the hub.
         reference: What was asked for.
         known: The versions that the cache has.
     """
     if not isinstance(failure, Offline):
         return failure
     if is_permanent(reference.rev):
-        why = f"{reference} is not in the cache"
+        why = f"{reference} of {endpoint} is not in the cache"
     else:
         why = f"Only the hub knows which version “{reference}” is"
     listed = f" The cache has {', '.join(known[:10])}." if known else ""

@@ -357,7 +357,7 @@ def resolve(
         version = cache.recall(session.endpoint, reference)
         if version is None:
             known = cache.remembered("versions", session.endpoint, reference)
-            raise not_cached(failure, reference, known) from failure
+            raise not_cached(failure, session.endpoint, reference, known) from failure
         return version, failure
 
 

@@ -327,9 +327,11 @@ def _configure_outdated(parser: Parser) -> None:
 
 
 def _outdated(args: Namespace) -> int:
-    _, locked = library.load(Path.cwd())
+    project, locked = library.load(Path.cwd())
     with library.Hubs(args.endpoint) as hubs, meter() as draw:
-        found = library.outdated(locked, hubs, jobs=args.jobs, on_progress=draw)
+        found = library.outdated(
+            locked, hubs, wishes=project.wishes, jobs=args.jobs, on_progress=draw
+        )
     if args.json:
         for one in found:
             emit(_outdated_document(one))
