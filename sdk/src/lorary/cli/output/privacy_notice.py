@@ -58,12 +58,9 @@ class Leaks:
 
     def _are_out(self) -> bool:
         """Return whether all files are already published in the adapter."""
-        wanted = self._target.full_name.casefold()
         return all(
             any(
-                match.is_same_file
-                and match.version.adapter.casefold() == wanted
-                and match.version.state in _OUT
+                match.is_file_of(self._target.full_name) and match.version.state in _OUT
                 for match in self._hub.find(Path(file))
             )
             for file in self._args.files

@@ -114,6 +114,10 @@ class Match:
         """Whether the hash is that of the whole file, not only of its tensors or a derived file."""
         return self.kind not in OF_TENSORS and self.derived is None
 
+    def is_file_of(self, adapter: str) -> bool:
+        """Return whether an adapter, ``owner/name`` in any case, has the whole file."""
+        return self.is_same_file and self.version.adapter.casefold() == adapter.casefold()
+
     @property
     def document(self) -> dict[str, object]:
         """The match as JSON values."""

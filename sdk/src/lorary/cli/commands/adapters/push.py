@@ -218,10 +218,11 @@ def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequenc
         COMPANIONS,
     )
 
-    wanted = adapter.full_name.casefold() if adapter else ""
+    if adapter is None:
+        return False
     weights = [place for place in map(Path, files) if place.suffix.casefold() not in COMPANIONS]
     return any(
-        match.is_same_file and match.version.adapter.casefold() == wanted
+        match.is_file_of(adapter.full_name)
         for found in hub.find_all(weights)
         for match in found.matches
     )

@@ -33,7 +33,7 @@ from lorary.library.sidecars.reading import Value
 
 if TYPE_CHECKING:
     from lorary.anatomy import Inspection
-    from lorary.client import Adapter, Details
+    from lorary.client import Details
     from lorary.client.finding.by_hash import Match
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
@@ -134,7 +134,7 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
         digests = [digest_file(place) for place, _ in checked.inspections]
         known = find_hashes(session, digests)
     is_begun = checked.adapter is not None and any(
-        _is_in(one, checked.adapter) for matches in known.values() for one in matches
+        one.is_file_of(checked.adapter.full_name) for matches in known.values() for one in matches
     )
     require_same_adapter(args, checked.adapter, lambda: is_begun)
     version = _version_of(checked, [known[sha256] for sha256 in digests])
@@ -189,13 +189,11 @@ def _version_of(checked: publishing.Checked, known: Sequence[Sequence[Match]]) -
     if checked.adapter is None:
         return ""
     adapter = checked.adapter
-    shared = [{one.version.name for one in matches if _is_in(one, adapter)} for matches in known]
+    shared = [
+        {one.version.name for one in matches if one.is_file_of(adapter.full_name)}
+        for matches in known
+    ]
     return min(set.intersection(*shared), default="")
-
-
-def _is_in(match: Match, adapter: Adapter) -> bool:
-    wanted = adapter.full_name.casefold()
-    return match.is_same_file and match.version.adapter.casefold() == wanted
 
 
 def _has_words(one: Inspection) -> bool:
