@@ -21,30 +21,51 @@ from registry.tokens import services as tokens
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:
-    """Create an account.
+    """Create an account, if the hub allows sign-up.
 
     Raises:
         Forbidden: sign-ups are disabled on this hub.
-        NameInvalid, NameTaken: see ``create_user``; raised when only the name is wrong.
-        Invalid: a weak password or a malformed address; ``facts["fields"]`` has every error.
+        NameInvalid, NameTaken, Invalid: see ``create_with_password``; an address is required.
     """
     if not settings.LORARY.signup:
         raise Forbidden(_("This site does not allow sign-up. Ask an administrator for an account."))
-    name_fault, fields = _name_fault(name), _other_faults(name, email, password)
+    _raise_faults(name, _other_faults(name, email, password))
+    return create_user(name=name, email=email, password=password, signs_up=True)
+
+
+def create_with_password(*, name: str, password: str, email: str = "") -> User:
+    """Create an account for somebody else, whether or not the hub allows sign-up.
+
+    Raises:
+        NameInvalid, NameTaken: see ``create_user``; raised when only the name is wrong.
+        Invalid: a weak password or a malformed address; ``facts["fields"]`` has every error.
+    """
+    faults = _other_faults(name, email, password)
+    if not email:
+        faults.pop("email", None)
+    _raise_faults(name, faults)
+    return create_user(name=name, email=email, password=password)
+
+
+def _raise_faults(name: str, fields: dict[str, list[str]]) -> None:
+    name_fault = _name_fault(name)
     if name_fault is not None and not fields:
         raise name_fault
     if fields:
-        named = {"name": [str(name_fault.detail)]} if name_fault is not None else {}
-        fields = named | fields
+        fields = ({"name": [str(name_fault.detail)]} if name_fault is not None else {}) | fields
         raise Invalid(" ".join(chain.from_iterable(fields.values())), fields=fields)
-    return create_user(name=name, email=email, password=password)
 
 
 def sign_up_faults(*, name: str, email: str, password: str) -> dict[str, list[str]]:
     """Return the errors of a new account by field, or {}."""
+    names = name_faults(name)
+    return ({"name": names} if names else {}) | _other_faults(name, email, password)
+
+
+def name_faults(name: str) -> list[str]:
+    """Return the errors of a name for a new account, or []."""
     fault = _name_fault(name)
-    named = {"name": [str(fault.detail)]} if fault is not None else {}
-    return named | _other_faults(name, email, password)
+    return [str(fault.detail)] if fault is not None else []
 
 
 def _name_fault(name: str) -> NameInvalid | NameTaken | None:
@@ -73,8 +94,13 @@ def _other_faults(name: str, email: str, password: str) -> dict[str, list[str]]:
     return fields
 
 
-def create_user(*, name: str, email: str = "", password: str | None = None) -> User:
+def create_user(
+    *, name: str, email: str = "", password: str | None = None, signs_up: bool = False
+) -> User:
     """Create a user and its namespace. Without a password, the user can only use tokens.
+
+    Args:
+        signs_up: Whether the user is the actor of the event; otherwise the command line is.
 
     Raises:
         NameInvalid: the name breaks the rules for names.
@@ -87,7 +113,7 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
             user = User.objects.create_user(username=name, email=email, password=password)
             namespace = Namespace.objects.create(name=name, key=key, user=user)
             NamespaceName.objects.create(namespace=namespace, key=key)
-            events.record(actor=user, verb="user_created", about=user)
+            events.record(actor=user if signs_up else None, verb="user_created", about=user)
     except IntegrityError as error:
         raise _taken(name) from error
     return user

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
@@ -51,6 +54,76 @@ def test_staff_open_the_operators_page(client: Client, ada: User) -> None:
     assert run("staff", "ada", "--remove") == "ada is not staff.\n"
     assert client.get("/operator").status_code == 404
     assert events("staff_") == [("staff_added", "ada", None), ("staff_removed", "ada", None)]
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def getpass(self, _prompt: str) -> str:
+        return self.readline().rstrip("\n")
+
+
+@override_settings(LORARY=replace(settings.LORARY, signup=False))
+def test_an_account_is_created_with_a_password(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("correct horse battery\nnot read\n"))
+    made = run("create", "Mira", "--staff", "--email", "mira@example.org", "--password-stdin")
+    assert made == "Mira was created, an administrator.\n"
+    assert client.login(username="Mira", password="correct horse battery")
+    assert client.get("/operator").status_code == 200
+    user = User.objects.get(username="Mira")
+    assert (user.email, user.namespace.key) == ("mira@example.org", "mira")
+    assert events("user_created") == [("user_created", "Mira", None)]
+    assert events("staff_added") == [("staff_added", "Mira", None)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["create", "ADA"], "“ADA” is taken"),
+        (["create", "a b"], "name"),
+        (["create", "mira", "--email", "mira@"], "email"),
+    ],
+)
+def test_accounts_with_wrong_details_are_not_created(
+    ada: User, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("correct horse battery\n"))
+    with pytest.raises(CommandError, match=message):
+        run(*words, "--password-stdin")
+    assert list(User.objects.all()) == [ada]
+
+
+@pytest.mark.parametrize("password", ["", "123", "password"])
+def test_accounts_with_weak_passwords_are_not_created(
+    monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(f"{password}\n"))
+    with pytest.raises(CommandError, match="password"):
+        run("create", "mira", "--staff", "--password-stdin")
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("again", "made"), [("another horse", False), ("correct horse battery", True)]
+)
+def test_a_password_is_asked_for_twice(
+    client: Client, monkeypatch: pytest.MonkeyPatch, again: str, made: bool
+) -> None:
+    terminal = Terminal(f"correct horse battery\n{again}\n")
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("hub.management.commands.user.getpass", terminal.getpass)
+    with nullcontext() if made else pytest.raises(CommandError, match="The passwords differ"):
+        run("create", "mira")
+    assert client.login(username="mira", password="correct horse battery") is made
+
+
+def test_without_a_terminal_a_password_must_be_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("correct horse battery\n"))
+    with pytest.raises(CommandError, match="--password-stdin"):
+        run("create", "mira")
 
 
 def test_accounts_are_listed_by_name_and_state(ada: User, bob: User) -> None:

@@ -1,15 +1,18 @@
-"""``manage.py user``: lists accounts, and changes, exports and deletes them."""
+"""``manage.py user``: lists and creates accounts, and changes, exports and deletes them."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from getpass import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
 
 from hub.config import parse_quota
 from hub.management.progress import Help
@@ -31,6 +34,9 @@ from registry.models import Namespace, User
 from registry.tokens import services as tokens
 
 EPILOG = """\
+`create` asks for the password of the new account twice; --password-stdin reads it from
+the first line of the input instead. It works on hubs without sign-up, too.
+
 A disabled account is signed out everywhere, its tokens are revoked, its uploads and
 jobs are cancelled; what it published stays readable. `enable` lets its user sign in
 again. The only active administrator is disabled after a warning, if its name is entered
@@ -47,6 +53,7 @@ without secrets.
 Exit code 1: there is no such account, or the change is refused.
 
 Examples:
+  manage.py user create ada --staff
   manage.py user list --staff
   manage.py user disable ada --reason "Stolen password"
   manage.py user delete ada --transfer-to studio
@@ -54,6 +61,7 @@ Examples:
 
 ACTIONS = {
     "list": "list accounts: name, state, last sign-in",
+    "create": "create an account that signs in with a password",
     "show": "show one account with its quota",
     "disable": "sign an account out everywhere and refuse it",
     "enable": "undo this",
@@ -69,7 +77,7 @@ _WITHOUT_NAME = ("list", "quota")
 
 
 class Command(BaseCommand):
-    help = "List accounts; disable, enable, change, export or delete one."
+    help = "List accounts; create, disable, enable, change, export or delete one."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -94,6 +102,8 @@ class Command(BaseCommand):
                 self._print([_document(user) for user in rows], options, "users")
             elif action == "quota":
                 self._quota(options)
+            elif action == "create":
+                self._create(options)
             else:
                 self._one(action, selectors.named(options["name"]), options)
         except LoraryError as error:
@@ -115,6 +125,19 @@ class Command(BaseCommand):
             if options["json"]:
                 sentence = _json({"changed": is_changed, "user": _document(user)})
             self.stdout.write(sentence)
+
+    def _create(self, options: dict[str, Any]) -> None:
+        name = options["name"]
+        if faults := users.name_faults(name):
+            raise CommandError(" ".join(faults))  # before it asks for a password
+        password = _first_line() if options["password_stdin"] else _new_password(name)
+        with transaction.atomic():
+            user = users.create_with_password(name=name, email=options["email"], password=password)
+            if options["staff"]:
+                users.set_staff(actor=None, user=user, is_staff=True)
+        role = ", an administrator" if options["staff"] else ""
+        sentence = f"{user.username} was created{role}."
+        self.stdout.write(_json({"user": _document(user)}) if options["json"] else sentence)
 
     def _quota(self, options: dict[str, Any]) -> None:
         if not options["name"]:
@@ -189,6 +212,14 @@ def _add_list(parser: ArgumentParser) -> None:
     parser.set_defaults(state="")
 
 
+def _add_create(parser: ArgumentParser) -> None:
+    parser.add_argument("--email", default="", metavar="ADDRESS", help="e-mail address")
+    parser.add_argument("--staff", action="store_true", help="make the user an administrator")
+    parser.add_argument(
+        "--password-stdin", action="store_true", help="read the password from the input"
+    )
+
+
 def _add_disable(parser: ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, help="reason, for administrators only")
     parser.add_argument(
@@ -205,6 +236,7 @@ def _add_delete(parser: ArgumentParser) -> None:
 
 _ADDED: dict[str, Callable[[ArgumentParser], object]] = {
     "list": _add_list,
+    "create": _add_create,
     "delete": _add_delete,
     "disable": _add_disable,
     "staff": lambda parser: parser.add_argument(
@@ -302,6 +334,22 @@ def _size(text: str) -> int | None:
 
 def _exported(user: User) -> str:
     return json.dumps(export.export(actor=None, user=user), cls=DjangoJSONEncoder, indent=1)
+
+
+def _new_password(name: str) -> str:
+    """Ask for a password twice."""
+    if not sys.stdin.isatty():
+        message = "There is no terminal to ask for the password. Pass it with --password-stdin."
+        raise CommandError(message)
+    password = getpass(f"Password of {name}: ")
+    if getpass("The same password again: ") != password:
+        message = "The passwords differ. Nothing was created."
+        raise CommandError(message)
+    return password
+
+
+def _first_line() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _answer() -> str:
