@@ -9,5 +9,7 @@ from __future__ import annotations
 import os
 
 collect_ignore = (
-    [] if os.environ.get("LORARY_TEST_DEPLOY") == "1" else ["test_tools.py", "test_image.py"]
+    []
+    if os.environ.get("LORARY_TEST_DEPLOY") == "1"
+    else ["test_tools.py", "test_image.py", "test_machine.py"]
 )

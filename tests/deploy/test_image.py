@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import resource
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.deploy import pip
 from tests.deploy.layout import wait_until
 from tests.running import ROOT, free_port
 
@@ -79,14 +79,6 @@ class Buildah:
         return self("run", "--network=host", container, "--", *command)
 
 
-def pip_configuration() -> dict[str, str]:
-    """Return where pip finds packages on this machine, by its files and variables."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    names = "cert|find-links|index-url|extra-index-url|trusted-host"
-    return dict(re.findall(rf"^(?:global|install|:env:)\.({names})='(.*)'$", said, re.MULTILINE))
-
-
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     folder = tmp_path_factory.mktemp("buildah")
@@ -122,17 +114,12 @@ def _rootfs() -> Path:
 
 def build(tool: Buildah, folder: Path, target: str, *options: str) -> str:
     """Build a target of the Dockerfile, with the pip of this machine, and return its name."""
-    settings = pip_configuration()
-    pip = folder / "pip.conf"
-    pip.write_text("\n".join(["[global]", *(f"{name} = {v}" for name, v in settings.items())]))
-    mounts = [
-        str(Path(settings[name]).parent if name == "cert" else settings[name])
-        for name in ("cert", "find-links")
-        if Path(settings.get(name, "/nowhere")).exists()
-    ]
+    secret = folder / "pip.conf"
+    configuration, mounts = pip.configuration()
+    secret.write_text(configuration)
     tool(
         "build", "--layers", "--format=docker", "--network=host", *tool.limits,
-        *(f"--volume={place}:{place}:ro" for place in mounts), f"--secret=id=pip,src={pip}",
+        *(f"--volume={place}:{place}:ro" for place in mounts), f"--secret=id=pip,src={secret}",
         f"--build-arg=PYTHON_IMAGE={BASE}", f"--target={target}", f"--tag=lorary:{target}",
         "--file=deploy/Dockerfile", *options, ".",
     )  # fmt: skip

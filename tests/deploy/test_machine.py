@@ -1,0 +1,266 @@
+"""The guide for one machine without containers, run as written on a machine with systemd.
+
+The commands are those of docs/operations/deployment.md, so that the guide cannot become wrong
+without a failing test. Left out are the installation of Debian's packages, which the machine has,
+and of the renderer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders.adapters import DENOISERS, kohya
+from tests.deploy import machine
+from tests.deploy.layout import wait_until
+from tests.running import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.deploy.machine import Machine
+
+pytestmark = [
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not all(map(shutil.which, machine.TOOLS)),
+        reason="needs root and mmdebstrap (apt-get install mmdebstrap)",
+    ),
+    pytest.mark.timeout(1800),
+]
+
+GUIDE = ROOT / "docs" / "operations" / "deployment.md"
+HOST = "hub.studio.test"
+REPOSITORY = "/srv/lorary.git"
+OLD, NEW = "1", "2"
+#: A migration that the next release adds.
+MIGRATION = '''"""An index. Before deploy."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("registry", "{before}")]
+    operations = [
+        migrations.RunSQL(
+            "CREATE INDEX of_the_next_release ON registry_adapter (created_at, name)",
+            "DROP INDEX of_the_next_release",
+        )
+    ]
+'''
+
+
+@dataclass
+class Operator:
+    """Follows the guide on a machine.
+
+    Attributes:
+        release: The release of the commands that follow.
+        backups: Folder of the backups.
+        folder: Folder of the commands that follow.
+    """
+
+    machine: Machine
+    release: str = OLD
+    backups: str = "/var/backups/lorary"
+    folder: str = "/root"
+
+    def follow(self, part: str, *numbers: int, given: str = "") -> str:
+        """Run blocks of commands of a part of the guide, and return what they printed.
+
+        Args:
+            part: How the part begins: ``1.`` or ``**Update.**``.
+            numbers: Which of its blocks, from 0; all without.
+            given: What the commands read.
+        """
+        found = blocks(part)
+        lines = [line for n in numbers or range(len(found)) for line in found[n].splitlines()]
+        return "\n".join(self.run(line, given=given) for line in lines)
+
+    def run(self, line: str, given: str = "") -> str:
+        """Run a command of the guide in the folder of the one before."""
+        # One command replaces the first of these names by the second.
+        host = "the-name-of-your-hub" if "the-name-of-your-hub" in line else "hub.example"
+        for name, value in {
+            host: HOST, "REPOSITORY": REPOSITORY,
+            "lorary-OLD": f"lorary-{OLD}", "RELEASE": self.release,
+            "/var/backups/lorary": self.backups,
+        }.items():  # fmt: skip
+            line = re.sub(rf"(?<!_){name}", value, line)
+        if line.startswith("apt-get "):
+            return ""
+        if line.startswith("cd "):
+            self.folder = line.removeprefix("cd ")
+        if " user create " in line:
+            line += " --password-stdin"
+        script = f"cd {self.folder}\n{line}"
+        return self.machine.run(script, given=given, is_online=".venv/bin/pip" in line)
+
+
+def blocks(part: str) -> list[str]:
+    """Return the commands of a part of the guide, block by block."""
+    text = GUIDE.read_text()
+    section = text[text.index("\n## One machine without") : text.index("\n## Compose")]
+    parts = re.split(r"^(?=[0-9]\. |\*\*[A-Z])", section, flags=re.MULTILINE)
+    (chosen,) = (one for one in parts if one.startswith(f"{part} "))
+    found = re.findall(r"^ *```console\n(.*?)^ *```", chosen, re.MULTILINE | re.DOTALL)
+    return ["\n".join(re.findall(r"^ *# (.*)$", block, re.MULTILINE)) for block in found]
+
+
+def write_repository(root: Path) -> None:
+    """Write a repository with the files of this one as a release, and a next release."""
+    place = root / "draft"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    _git(place, "init", "--quiet")
+    _commit(place, OLD)
+    migrations = place / "registry" / "migrations"
+    last = max(path.stem for path in migrations.glob("[0-9]*.py"))
+    path = migrations / f"{int(last[:4]) + 1:04}_of_the_next_release.py"
+    path.write_text(MIGRATION.format(before=last))
+    _commit(place, NEW)
+    _git(place, "clone", "--quiet", "--bare", ".", str(root / REPOSITORY.lstrip("/")))
+    shutil.rmtree(place)
+
+
+def _commit(place: Path, tag: str) -> None:
+    _git(place, "add", "--all")
+    _git(place, "commit", "--quiet", "--message", tag)
+    _git(place, "tag", tag)
+
+
+def _git(place: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *author, *arguments], cwd=place, check=True)
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A machine on which the guide was followed up to the first account."""
+    with machine.started(tmp_path_factory.mktemp("machine")) as started:
+        write_repository(started.root)
+        with (started.root / "etc" / "hosts").open("a") as hosts:
+            hosts.write(f"127.0.0.1 localhost {HOST}\n")
+        operator = Operator(started)
+        operator.follow("1.", 0)
+        operator.follow("2.")
+        operator.follow("3.")
+        operator.follow("4.")
+        operator.follow("5.", given="correct horse battery\n")
+        yield operator
+
+
+def push(operator: Operator, name: str, rank: int) -> str:
+    """Publish a file as a new adapter through nginx, and return its sha256."""
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=rank)
+    (operator.machine.root / "root" / f"{name}.safetensors").write_bytes(data)
+    token = operator.machine.run("lorary-manage token --user ada").split()[-1]
+    operator.machine.run(
+        f"LORARY_ENDPOINT=http://{HOST} LORARY_TOKEN={token} LORARY_CACHE=/root/cache "
+        f"/opt/lorary/.venv/bin/lorary push /root/{name}.safetensors --to ada/{name} "
+        "--kind style --licence cc0-1.0 --json"
+    )
+    return hashlib.sha256(data).hexdigest()
+
+
+def downloaded(operator: Operator, name: str) -> str:
+    """Return the sha256 of a file that nginx sends."""
+    url = f"http://{HOST}/ada/{name}/resolve/v1/{name}.safetensors"
+    return operator.machine.run(f"curl -sSfL {url} | sha256sum").split()[0]
+
+
+def wait_until_ready(operator: Operator) -> None:
+    ready = "curl -sf http://127.0.0.1:8000/healthz/ready"
+    wait_until(lambda: operator.machine.tried(ready)[0] == 0)
+
+
+def state_of(operator: Operator, unit: str) -> str:
+    return operator.machine.tried(f"systemctl is-active {unit}")[1].strip()
+
+
+def test_the_hub_takes_uploads_and_sends_files(operator: Operator) -> None:
+    for unit in ("lorary-web", "lorary-checks", "lorary-backup.timer", "nginx"):
+        assert state_of(operator, unit) == "active", unit
+    sha256 = push(operator, "noir", rank=4)
+    assert downloaded(operator, "noir") == sha256
+    assert (
+        operator.machine.run("systemctl list-units --failed --quiet --plain --no-legend 'lorary*'")
+        == ""
+    )
+
+
+def test_systemd_confines_the_processes(operator: Operator) -> None:
+    """No capability, a filter of system calls, and no file of others."""
+    for unit in ("lorary-web", "lorary-checks"):
+        pid = operator.machine.run(f"systemctl show --property MainPID --value {unit}").strip()
+        status = operator.machine.run(f"cat /proc/{pid}/status")
+        facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert (facts["CapEff"], facts["NoNewPrivs"], facts["Seccomp"]) == ("0" * 16, "1", "2")
+        assert operator.machine.run(f"ps -o user= -p {pid}").strip() == "lorary"
+        inside = f"nsenter -t {pid} -m --"
+        assert operator.machine.tried(f"{inside} touch /opt/lorary/new")[0] != 0
+        assert operator.machine.tried(f"{inside} ls /root/noir.safetensors")[0] != 0
+
+
+def test_backups_are_made_and_one_that_fails_is_seen(operator: Operator) -> None:
+    (override,) = re.findall(
+        r"^```ini\n(\[Unit\].*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    hub, operator.backups = operator.machine, "/mnt/backup/lorary"
+    # What `systemctl edit` writes.
+    folder = hub.root / "etc" / "systemd" / "system" / "lorary-backup.service.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text(override)
+    hub.run("systemctl daemon-reload")
+    assert re.search(r"^20[0-9]{6}T", operator.follow("**Backups.**"), re.MULTILINE)
+    hub.run("mv /mnt/backup/lorary /mnt/backup/away")
+    assert hub.tried("systemctl start lorary-backup.service")[0] != 0
+    assert hub.run("systemctl is-failed lorary-backup.service").strip() == "failed"
+    hub.run("mv /mnt/backup/away /mnt/backup/lorary; systemctl start lorary-backup.service")
+
+
+def release_of(operator: Operator) -> str:
+    """Return the release that the web server runs."""
+    main = "systemctl show --property MainPID --value lorary-web"
+    return operator.machine.run(f"readlink /proc/$({main})/cwd").strip()
+
+
+def test_an_update_and_the_way_back_keep_the_data(operator: Operator) -> None:
+    sha256 = push(operator, "sepia", rank=2)
+    operator.release = NEW
+    operator.follow("**Update.**")
+    wait_until_ready(operator)
+    assert release_of(operator) == f"/opt/lorary-{NEW}"
+    assert downloaded(operator, "sepia") == sha256
+    operator.follow("**Going back.**")
+    wait_until_ready(operator)
+    assert release_of(operator) == f"/opt/lorary-{OLD}"
+    assert downloaded(operator, "sepia") == sha256
+    operator.follow("**Update.**", 1)
+    wait_until_ready(operator)
+    assert downloaded(operator, "sepia") == sha256
+    later = push(operator, "later", rank=3)
+    assert downloaded(operator, "later") == later
+
+
+def test_a_backup_is_restored(operator: Operator) -> None:
+    hub, sha256 = operator.machine, push(operator, "kept", rank=5)
+    hub.run("systemctl start lorary-backup.service")
+    # What the guide says about the same machine.
+    hub.run("systemctl stop lorary-backup.timer lorary.target lorary-migrate.service")
+    hub.run("mv /var/lib/lorary /var/lib/lost")
+    operator.follow("**Restore.**")
+    wait_until_ready(operator)
+    assert downloaded(operator, "kept") == sha256
+    assert push(operator, "after", rank=6) == downloaded(operator, "after")
