@@ -66,7 +66,7 @@ class Command(BaseCommand):
             adapters_wanted=count,
             seed=options["seed"],
             end=midnight - timedelta(seconds=1),
-            progress=lambda done: report_step("adapters", done, count, step=LARGE_STEP),
+            progress=lambda noun, done: report_step(noun, done, count, step=LARGE_STEP),
         )
         seconds = time.monotonic() - begun
         self.stdout.write(f"{counted(count, 'adapter')}, {rows:,} rows, in {seconds:.0f} seconds")
