@@ -20,6 +20,7 @@ from lorary.client.errors import Unreachable
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
+from tests.builders.adapters import Target, kohya
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
 
@@ -116,8 +117,8 @@ def test_the_report_says_each_value_with_its_source_and_sends_nothing(
     assert fields["title"]["value"] == "Noir"
     family = fields["family"]  # one module proves none, but allows this one
     assert (family["value"], family["source"]) == ("sd1", "noir.civitai.info")
-    pan = planned["pan_high_noise.safetensors"]["fields"]["family"]
-    assert (pan["value"], pan["confidence"]) == ("wan_14b", "proven")
+    pan = planned["pan_high_noise.safetensors"]["fields"]["family"]  # one of those that fit
+    assert (pan["value"], pan["source"], pan["confidence"]) == ("wan_14b", "file name", "guessed")
     assert (fields["kind"]["value"], fields["kind"]["confidence"]) == ("style", "guessed")
     assert fields["card"]["value"] == "Dark & wet."
     ink = planned["ink.safetensors"]["fields"]
@@ -330,7 +331,27 @@ def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folde
     document = json.dumps({"sd version": "SD1", "activation text": "pan"})
     (folder / "pan_high_noise.json").write_text(document)
     text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
-    assert text.count("[tensors], not SD1 [pan_high_noise.json]") == 1
+    assert text.count("[file name], not SD1 [pan_high_noise.json]") == 1
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "declared", "source"),
+    [({}, "", "header (claimed)"),
+     ({"sd version": "SD1"}, "", "header (claimed)"),
+     ({"sd version": "SD2"}, "sd2", "noir.json (declared)")],
+)  # fmt: skip
+def test_a_base_model_that_the_header_chose_is_not_proven(
+    run: Run, fake: FakeHub, tmp_path: Path, sidecar: dict[str, str], declared: str, source: str
+) -> None:
+    shared = Target("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", (320, 320))
+    again = Target("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", (640, 640))
+    data = kohya([shared, again], metadata={"ss_base_model_version": "sd_v1-5"})
+    (tmp_path / "noir.safetensors").write_bytes(data)
+    (tmp_path / "noir.json").write_text(json.dumps(sidecar))
+    assert run("import", tmp_path, "--to", "ada", "--yes").code == 0
+    (version,) = sent(fake, "POST .*/versions")
+    assert version.get("family", "") == declared
+    assert f"family: {source}" in version["notes"]
 
 
 def test_the_account_and_each_adapter_are_requested_once(

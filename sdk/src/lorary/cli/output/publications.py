@@ -67,19 +67,20 @@ def facts_of(fields: Fields) -> list[str]:
 
 
 def _other_bases(fields: Fields) -> Iterator[str]:
-    """Yield the base models that sources state and the tensors disprove."""
+    """Yield the base models that sources state and that are not used."""
     family, base = fields.get("family"), fields.get("base")
-    if family is None or base is None or family.best.confidence != "proven":
+    if family is None or base is None:
         return
     # --help does not need them
     from lorary.anatomy import family_title  # noqa: PLC0415
-    from lorary.anatomy.claims.base_models import claims_of  # noqa: PLC0415
+    from lorary.anatomy.claims.base_models import claims_of, covers  # noqa: PLC0415
 
     for one in (base.best, *base.others):
         claim = claims_of({"modelspec.architecture": str(one.value)}).first
-        if claim is not None and claim.family not in {None, family.best.value}:
-            proven = family_title(str(family.best.value))
-            yield f"base model: {proven} [tensors], not {one.value} [{one.source}]"
+        best = str(family.best.value)
+        if claim is not None and claim.family is not None and not covers(claim.family, best):
+            used = f"{family_title(best)} [{family.best.source}]"
+            yield f"base model: {used}, not {one.value} [{one.source}]"
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.filters import family_id, is_family, unknown_family
+from lorary.cli.output.base_marks import CONFLICT, marked
+from lorary.cli.output.base_marks import HELP as MARKS
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_of, emit, entries, note, plain, show, table
 from lorary.client.config import home_of
@@ -173,10 +175,19 @@ def _line(row: Row, base: Path | None) -> tuple[list[str], list[str]]:
     path = _below(row.path, base)
     if row.error is not None:
         return [path, "", ""], [row.error[1]]
-    family = row.family or (f"{row.candidates[0]} …" if row.candidates else "?")
     rank = "" if row.rank is None else f"rank {row.rank}"
     kind = rank if row.kind == "adapter" else row.kind
-    return [path, family, kind], [*_facts(row, base)]
+    return [path, _base_of(row) if row.kind == "adapter" else "", kind], [*_facts(row, base)]
+
+
+def _base_of(row: Row) -> str:
+    """Return the base model by its id, with the signs that `lorary inspect` uses."""
+    agreement, claimed = row.base.get("agreement"), row.base.get("claimed")
+    names = [row.family] if row.family else [*row.candidates]
+    if not names and claimed and agreement == "agree":
+        names = [claimed]
+    text = marked(names, row.base.get("likely"), row.base["confidence"])
+    return f"{text}{CONFLICT if agreement == 'conflict' else ''}"
 
 
 def _below(path: Path, base: Path | None) -> str:
@@ -217,7 +228,8 @@ COMMANDS = {
         _scan,
     ),
     "list": Command(
-        "List the files that lorary scan has read. Nothing is read or sent now.",
+        "List the files that lorary scan has read. Nothing is read or sent now.\n\n"
+        "signs:\n" + MARKS,
         "  lorary list --missing-triggers\n"
         "  lorary list ~/ComfyUI --family sdxl --not-on-hub --json | jq -r .path",
         _configure_list,
