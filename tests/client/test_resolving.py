@@ -130,6 +130,20 @@ def test_files_are_here_by_hash_under_any_name(
     assert published.seen
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_of_copies_the_one_that_the_picture_names_is_here(
+    run: Run, published: FakeHub, tmp_path: Path, workflow: Path, is_known: bool
+) -> None:
+    if not is_known:
+        published.versions.clear()
+    folder = folder_with(tmp_path, **{"noir (1)": NOIR, "Noir": NOIR, "noir": NOIR, "a": NOIR})
+    named = run("resolve", workflow, "--dir", folder, "--json").documents[1]
+    for kind in (sha(NOIR)[:10], data_sha256(NOIR)[:12]):
+        hashed = run("resolve", text(tmp_path, ("noir", kind)), "--dir", folder, "--json")
+        assert hashed.document["path"] == named["path"]
+    assert named["path"] == str(folder / "below" / "noir.safetensors")
+
+
 def test_files_that_no_hub_knows_are_here_by_hash(run: Run, fake: FakeHub, tmp_path: Path) -> None:
     folder = folder_with(tmp_path, renamed=NOIR, other=INK)
     rows = (("one", sha(NOIR)[:10]), ("two", data_sha256(INK)[:12]))
