@@ -109,7 +109,9 @@ class Sync:
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
         self._cache = hubs.cache.for_target(self._folder.root)
         self._rows = {self._name(row): row for row in lock.files}
-        self._writer = Writer(self._folder, project.sidecars, may_replace=options.force)
+        self._writer = Writer(
+            self._folder, project.sidecars, lock=self._owner, may_replace=options.force
+        )
         self._away: dict[str, Unreachable] = {}
         self._packs = {description_name(pack): pack for pack in lock.packs}
 
