@@ -20,7 +20,7 @@ from lorary.client.errors import Unreachable
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
-from tests.builders.adapters import Target, kohya
+from tests.builders.adapters import DENOISERS, Target, kohya
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
 
@@ -165,14 +165,31 @@ def test_a_kind_that_is_missing_is_said_and_one_that_is_given_is_set(
     assert "missing  kind of 5 new adapters, style is used (--kind)" in run(*words, "--dry-run").out
     rows = run(*words, "--dry-run", "--json").documents
     asked = {row["adapter"]: row["asks"] for row in rows if row["state"] == "planned"}
-    assert asked["ada/noir"] == []  # a tag in a sidecar names it
-    assert asked["ada/ink"] == [{"field": "kind", "option": "--kind", "default": "style"}]
+    kind = {"field": "kind", "option": "--kind", "default": "style"}
+    assert kind not in asked["ada/noir"]  # a tag in a sidecar names it
+    assert kind in asked["ada/ink"]
     ran = run(*words, "--kind", "pose", "--yes")
-    assert (ran.code, "missing" in ran.out) == (0, False)
+    assert (ran.code, "missing  kind" in ran.out) == (0, False)
     assert {one["kind"] for one in fake.adapters.values()} == {"pose"}
     (folder / "run-000003.safetensors").write_bytes(adapter(23, ss_session_id="77", ss_epoch="3"))
-    assert "missing" not in run(*words, "--dry-run").out  # of an adapter that exists
+    out = run(*words, "--dry-run").out
+    assert "missing  kind" not in out  # of an adapter that exists
+    assert "missing  licence" not in out
     assert run(*words, "--kind", "odd", "--dry-run").code == 2
+
+
+def test_the_report_says_what_nothing_states(run: Run, tmp_path: Path) -> None:
+    full = {"modelspec.license": "CC0", "modelspec.trigger_phrase": "foggy"}
+    (tmp_path / "fog.safetensors").write_bytes(kohya(DENOISERS["sd1", "diffusers"], metadata=full))
+    (tmp_path / "ink.safetensors").write_bytes(adapter(2))
+    words = ("import", tmp_path, "--to", "ada", "--dry-run")
+    lines = run(*words).out.splitlines()
+    for what in ("base model", "trigger words", "licence"):
+        assert f"  missing  {what} of ada/ink" in lines
+    rows = run(*words, "--json").documents
+    asked = {row["adapter"]: [one["field"] for one in row["asks"]] for row in rows}
+    assert asked["ada/fog"] == ["kind"]
+    assert asked["ada/ink"] == ["family", "trigger_words", "kind", "licence"]
 
 
 def test_the_report_names_other_adapters_that_have_a_file(
@@ -277,6 +294,8 @@ def test_a_plan_for_a_namespace_of_others_is_refused(
     ran = run("import", folder, "--to", "nobody", "--dry-run")
     assert (ran.code, "was not checked: sign in first" in ran.err) == (0, True)
     assert run("import", folder, "--to", "nobody", "--yes").code == 4
+    ran = run("import", folder, "--to", "nobody", "--dry-run", "--offline")
+    assert (ran.code, "offline" in ran.err, "sign in" in ran.err) == (3, True, False)
 
 
 def test_a_token_for_one_adapter_publishes_new_versions_of_it(

@@ -20,6 +20,10 @@ _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
 _MOST_ELSEWHERE = 3
 #: The question about a new adapter for which no kind is given, with the one that a hub sets.
 KIND_ASKED = {"field": "kind", "option": "--kind", "default": "style"}
+_MISSING = {
+    "family": "base model", "trigger_words": "trigger words", "kind": "kind", "licence": "licence",
+}  # fmt: skip
+_MOST_NAMED = 3
 _REASONS = {
     "broken": "that cannot be read",
     "card_unreadable": "that is no card",
@@ -127,6 +131,38 @@ def existing_lines(
             which = "the new version" if added == 1 else f"the last of {added:,} new versions"
             newest = f"; {which} becomes its newest" if added else ""
             yield f"{plain(namespace)}/{plain(adapter.name)} exists and {state}{newest}."
+
+
+def asked_of(adapter: PlannedAdapter, version: PlannedVersion) -> Iterator[dict[str, str]]:
+    """Yield the values that nothing states for a version of an import.
+
+    An adapter that exists has a kind and a licence, and its new versions have its trigger words.
+    """
+    if "family" not in version.fields:
+        yield {"field": "family"}
+    if adapter.is_known:
+        return
+    if "trigger_words" not in version.fields:
+        yield {"field": "trigger_words"}
+    if "kind" not in adapter.fields:
+        yield {**KIND_ASKED}
+    if "licence" not in adapter.fields:
+        yield {"field": "licence"}
+
+
+def missing_lines(namespace: str, adapters: Sequence[PlannedAdapter]) -> Iterator[str]:
+    """Yield a line for each value that nothing states for some adapters of an import."""
+    lacking: dict[str, dict[str, None]] = {}
+    for adapter in adapters:
+        for asked in (one for version in adapter.versions for one in asked_of(adapter, version)):
+            lacking.setdefault(asked["field"], {})[f"{namespace}/{adapter.name}"] = None
+    for field, what in _MISSING.items():
+        if names := [*lacking.get(field, ())]:
+            noun = "adapter" if field == "family" else "new adapter"
+            is_short = len(names) <= _MOST_NAMED
+            listed = ", ".join(map(plain, names)) if is_short else count_of(len(names), noun)
+            kind = f", {KIND_ASKED['default']} is used (--kind)" if field == "kind" else ""
+            yield f"  missing  {what} of {listed}{kind}"
 
 
 def summary_of(namespace: str, plan: Plan, visibilities: Mapping[str, str], visibility: str) -> str:
