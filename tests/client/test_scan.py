@@ -286,6 +286,31 @@ def test_paths_are_below_the_folder_and_never_broken(
     assert f"{folder / long}.safetensors" in run("list").out
 
 
+def test_a_list_names_the_adapter_that_a_file_was_pulled_from(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    for owner in ("ada", "bob"):
+        fake.publish(f"{owner}/noir", {"noir.safetensors": adapter()})
+    assert run("pull", "bob/noir", "--to", folder).code == 0
+    (folder / "copy.safetensors").write_bytes(adapter())
+    run("scan", folder)
+    lines = run("list", folder).out.splitlines()
+    assert "; ada/noir@v1 and 1 other adapter; " in lines[0]
+    assert "; bob/noir@v1 and 1 other adapter; " in lines[1]
+
+
+def test_a_list_says_that_the_hub_has_all_files(run: Run, fake: FakeHub, folder: Path) -> None:
+    for number in range(2):
+        (folder / f"{number}.safetensors").write_bytes(adapter(number))
+        fake.publish(f"ada/n{number}", {"n.safetensors": adapter(number)})
+    run("scan", folder)
+    assert "the hub has all 2 files" in run("list", "--not-on-hub").err
+    (folder / "2.safetensors").write_bytes(adapter(2))
+    run("scan", folder, "--offline")
+    ran = run("list", "--not-on-hub")
+    assert (ran.out, "1 file not looked up yet" in ran.err) == ("", True)
+
+
 def test_a_list_has_the_signs_of_inspect(run: Run, folder: Path) -> None:
     shared = [
         Target(f"down_blocks.{number}.attentions.0.transformer_blocks.0.attn1.to_q", (wide, wide))
