@@ -35,8 +35,8 @@ class Listed(Protocol):
 
 L = TypeVar("L", bound=Listed)
 
-#: Levels of confidence at which the tensors alone show the family.
-BY_TENSORS = frozenset({"proven", "narrowed"})
+#: Levels of confidence at which a file has a family.
+_WITH_FAMILY = frozenset({"proven", "narrowed"})
 #: Maximum rank that fits the column; a header can declare any number.
 MAX_RANK = 2**31 - 1
 MAX_ALGORITHM = 32
@@ -84,7 +84,7 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
     """
     base: Mapping[str, Any] = document.get("base") or {}
     own, allowed = base.get("family") or "", allowed_families(base)
-    is_shown = base.get("confidence") in BY_TENSORS and len(allowed) == 1
+    is_shown = base.get("confidence") in _WITH_FAMILY and len(allowed) == 1
     accepted = declared if not allowed or declared in allowed else ""
     family = own if own and is_shown else accepted or own or claimed_family(base)
     rank = (document.get("rank") or {}).get("mode")
@@ -126,6 +126,25 @@ def claimed_family(base: Mapping[str, Any]) -> str:
     claimed = (base.get("claimed") or {}).get("family") or ""
     named = [one for one in base.get("candidates") or () if covers(claimed, one)]
     return named[0] if len(named) == 1 else ""
+
+
+def origin_of(family: str, declared: str, base: Mapping[str, Any]) -> str:
+    """Return how a version's family is known; "" without a family.
+
+    Only the document's own verdict makes it ``proven``; otherwise the author has ``declared`` it,
+    or the file has ``claimed`` it, or weaker signs in the tensors make it ``likely``.
+
+    Args:
+        base: Family, confidence and agreement of the document, as far as there are any.
+    """
+    if not family:
+        return ""
+    if base.get("confidence") == "proven" and base.get("family") == family:
+        return "proven"
+    if declared == family:
+        return "declared"
+    is_likely = base.get("family") == family and base.get("agreement") != "agree"
+    return "likely" if is_likely else "claimed"
 
 
 def save(*, blob: Blob, document: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from lorary.client.errors import Unreachable
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
+from tests.builders.adapters import DENOISERS, Target, kohya
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
 
@@ -116,8 +117,8 @@ def test_the_report_says_each_value_with_its_source_and_sends_nothing(
     assert fields["title"]["value"] == "Noir"
     family = fields["family"]  # one module proves none, but allows this one
     assert (family["value"], family["source"]) == ("sd1", "noir.civitai.info")
-    pan = planned["pan_high_noise.safetensors"]["fields"]["family"]
-    assert (pan["value"], pan["confidence"]) == ("wan_14b", "proven")
+    pan = planned["pan_high_noise.safetensors"]["fields"]["family"]  # one of those that fit
+    assert (pan["value"], pan["source"], pan["confidence"]) == ("wan_14b", "file name", "guessed")
     assert (fields["kind"]["value"], fields["kind"]["confidence"]) == ("style", "guessed")
     assert fields["card"]["value"] == "Dark & wet."
     ink = planned["ink.safetensors"]["fields"]
@@ -164,14 +165,31 @@ def test_a_kind_that_is_missing_is_said_and_one_that_is_given_is_set(
     assert "missing  kind of 5 new adapters, style is used (--kind)" in run(*words, "--dry-run").out
     rows = run(*words, "--dry-run", "--json").documents
     asked = {row["adapter"]: row["asks"] for row in rows if row["state"] == "planned"}
-    assert asked["ada/noir"] == []  # a tag in a sidecar names it
-    assert asked["ada/ink"] == [{"field": "kind", "option": "--kind", "default": "style"}]
+    kind = {"field": "kind", "option": "--kind", "default": "style"}
+    assert kind not in asked["ada/noir"]  # a tag in a sidecar names it
+    assert kind in asked["ada/ink"]
     ran = run(*words, "--kind", "pose", "--yes")
-    assert (ran.code, "missing" in ran.out) == (0, False)
+    assert (ran.code, "missing  kind" in ran.out) == (0, False)
     assert {one["kind"] for one in fake.adapters.values()} == {"pose"}
     (folder / "run-000003.safetensors").write_bytes(adapter(23, ss_session_id="77", ss_epoch="3"))
-    assert "missing" not in run(*words, "--dry-run").out  # of an adapter that exists
+    out = run(*words, "--dry-run").out
+    assert "missing  kind" not in out  # of an adapter that exists
+    assert "missing  licence" not in out
     assert run(*words, "--kind", "odd", "--dry-run").code == 2
+
+
+def test_the_report_says_what_nothing_states(run: Run, tmp_path: Path) -> None:
+    full = {"modelspec.license": "CC0", "modelspec.trigger_phrase": "foggy"}
+    (tmp_path / "fog.safetensors").write_bytes(kohya(DENOISERS["sd1", "diffusers"], metadata=full))
+    (tmp_path / "ink.safetensors").write_bytes(adapter(2))
+    words = ("import", tmp_path, "--to", "ada", "--dry-run")
+    lines = run(*words).out.splitlines()
+    for what in ("base model", "trigger words", "licence"):
+        assert f"  missing  {what} of ada/ink" in lines
+    rows = run(*words, "--json").documents
+    asked = {row["adapter"]: [one["field"] for one in row["asks"]] for row in rows}
+    assert asked["ada/fog"] == ["kind"]
+    assert asked["ada/ink"] == ["family", "trigger_words", "kind", "licence"]
 
 
 def test_the_report_names_other_adapters_that_have_a_file(
@@ -276,6 +294,8 @@ def test_a_plan_for_a_namespace_of_others_is_refused(
     ran = run("import", folder, "--to", "nobody", "--dry-run")
     assert (ran.code, "was not checked: sign in first" in ran.err) == (0, True)
     assert run("import", folder, "--to", "nobody", "--yes").code == 4
+    ran = run("import", folder, "--to", "nobody", "--dry-run", "--offline")
+    assert (ran.code, "offline" in ran.err, "sign in" in ran.err) == (3, True, False)
 
 
 def test_a_token_for_one_adapter_publishes_new_versions_of_it(
@@ -330,7 +350,27 @@ def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folde
     document = json.dumps({"sd version": "SD1", "activation text": "pan"})
     (folder / "pan_high_noise.json").write_text(document)
     text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
-    assert text.count("[tensors], not SD1 [pan_high_noise.json]") == 1
+    assert text.count("[file name], not SD1 [pan_high_noise.json]") == 1
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "declared", "source"),
+    [({}, "", "header (claimed)"),
+     ({"sd version": "SD1"}, "", "header (claimed)"),
+     ({"sd version": "SD2"}, "sd2", "noir.json (declared)")],
+)  # fmt: skip
+def test_a_base_model_that_the_header_chose_is_not_proven(
+    run: Run, fake: FakeHub, tmp_path: Path, sidecar: dict[str, str], declared: str, source: str
+) -> None:
+    shared = Target("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", (320, 320))
+    again = Target("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", (640, 640))
+    data = kohya([shared, again], metadata={"ss_base_model_version": "sd_v1-5"})
+    (tmp_path / "noir.safetensors").write_bytes(data)
+    (tmp_path / "noir.json").write_text(json.dumps(sidecar))
+    assert run("import", tmp_path, "--to", "ada", "--yes").code == 0
+    (version,) = sent(fake, "POST .*/versions")
+    assert version.get("family", "") == declared
+    assert f"family: {source}" in version["notes"]
 
 
 def test_the_account_and_each_adapter_are_requested_once(

@@ -61,7 +61,7 @@ def test_a_family_that_may_be_another_has_a_question_mark() -> None:
 
 def test_the_likely_one_of_several_comes_first_and_has_a_question_mark() -> None:
     second = [Target("layers.25.attention.to_q", (3840, 3840))]
-    assert "  Z-Image " in line(kohya(second), columns_for(9, None))
+    assert "  Z-Image? " in line(kohya(second), columns_for(9, None))
     shared = [Target("blocks.27.cross_attn.q_proj", (2048, 2048))]
     assert "  Anima? / Cosmos-Predict2 2B " in line(kohya(shared), columns_for(9, None))
     middle = [Target("middle_block.1.transformer_blocks.0.attn1.to_q", (1280, 1280))]

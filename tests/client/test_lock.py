@@ -186,6 +186,10 @@ def test_what_cannot_be_locked_is_named_and_the_lock_stays(
     publish(fake, NOIR, 2)
     fake.aliases[NOIR, "stable"] = ["v1"]
     fake.adapters[NOIR]["aliases"] = {"stable": "v1"}
+    project.want({"studio/gone": "*"})
+    first = run("lock")
+    assert f"{project.lock_path} was not written" in first.err
+    assert not project.lock_path.exists()
     project.want({NOIR: "v1"})
     run("lock")
     before = project.lock_path.read_bytes()

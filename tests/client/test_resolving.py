@@ -130,6 +130,20 @@ def test_files_are_here_by_hash_under_any_name(
     assert published.seen
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_of_copies_the_one_that_the_picture_names_is_here(
+    run: Run, published: FakeHub, tmp_path: Path, workflow: Path, is_known: bool
+) -> None:
+    if not is_known:
+        published.versions.clear()
+    folder = folder_with(tmp_path, **{"noir (1)": NOIR, "Noir": NOIR, "noir": NOIR, "a": NOIR})
+    named = run("resolve", workflow, "--dir", folder, "--json").documents[1]
+    for kind in (sha(NOIR)[:10], data_sha256(NOIR)[:12]):
+        hashed = run("resolve", text(tmp_path, ("noir", kind)), "--dir", folder, "--json")
+        assert hashed.document["path"] == named["path"]
+    assert named["path"] == str(folder / "below" / "noir.safetensors")
+
+
 def test_files_that_no_hub_knows_are_here_by_hash(run: Run, fake: FakeHub, tmp_path: Path) -> None:
     folder = folder_with(tmp_path, renamed=NOIR, other=INK)
     rows = (("one", sha(NOIR)[:10]), ("two", data_sha256(INK)[:12]))
@@ -209,11 +223,25 @@ def test_without_a_folder_they_are_pulled_into_the_cache(
     run: Run, published: FakeHub, tmp_path: Path
 ) -> None:
     source = text(tmp_path, ("noir", sha(NOIR)[:10]))
-    assert run("resolve", source, "--pull").code == 0
+    ran = run("resolve", source, "--pull")
+    assert (ran.code, "by hash · only in the cache" in ran.out) == (0, True)
     sent = published.file_bytes_sent
     ran = run("resolve", source, "--pull", "--json")
     assert (ran.code, states(ran)) == (0, {"noir": ("here", "hash")})
     assert published.file_bytes_sent == sent
+
+
+def test_without_a_folder_they_are_pulled_into_that_of_the_layout(
+    run: Run, published: FakeHub, tmp_path: Path
+) -> None:
+    del published
+    assert run("config", "set", "layout", "comfyui").code == 0
+    assert run("config", "set", "root", tmp_path / "ui").code == 0
+    source, folder = text(tmp_path, ("noir", sha(NOIR)[:10])), tmp_path / "ui" / "models" / "loras"
+    assert (run("resolve", source).code, folder.exists()) == (3, False)
+    for words in (["--pull"], []):  # the folder is made, and searched from then on
+        ran = run("resolve", source, *words, "--json")
+        assert (ran.code, ran.document["path"]) == (0, str(folder / "noir.safetensors"))
 
 
 def test_cached_files_are_linked_into_the_folder(

@@ -22,6 +22,7 @@ from lorary.cli.commands.library import scan
 from lorary.cli.output import text
 from lorary.library.index.database import NAME, Counts, Index
 from lorary.library.index.walking import Seen
+from tests.builders.adapters import DENOISERS, Target, comfyui, kohya
 from tests.builders.weights import file_of
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
@@ -278,11 +279,67 @@ def test_paths_are_below_the_folder_and_never_broken(
     assert f"same file as {long}.safetensors" in "\n".join(lines)
     assert str(folder) not in "\n".join(lines)
     if columns == 80:
-        assert lines[:2] == [f"{long}.safetensors", "  ?  rank 4"]
+        assert lines[:2] == [f"{long}.safetensors", "  unknown  rank 4"]
         assert lines[2] == "  no trigger words; same file as noir.safetensors"
     else:
         assert len(lines) == 4
     assert f"{folder / long}.safetensors" in run("list").out
+
+
+def test_a_list_names_the_adapter_that_a_file_was_pulled_from(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    for owner in ("ada", "bob"):
+        fake.publish(f"{owner}/noir", {"noir.safetensors": adapter()})
+    assert run("pull", "bob/noir", "--to", folder).code == 0
+    (folder / "copy.safetensors").write_bytes(adapter())
+    run("scan", folder)
+    lines = run("list", folder).out.splitlines()
+    assert "; ada/noir@v1 and 1 other adapter; " in lines[0]
+    assert "; bob/noir@v1 and 1 other adapter; " in lines[1]
+
+
+def test_a_list_says_that_the_hub_has_all_files(run: Run, fake: FakeHub, folder: Path) -> None:
+    for number in range(2):
+        (folder / f"{number}.safetensors").write_bytes(adapter(number))
+        fake.publish(f"ada/n{number}", {"n.safetensors": adapter(number)})
+    run("scan", folder)
+    assert "the hub has all 2 files" in run("list", "--not-on-hub").err
+    (folder / "2.safetensors").write_bytes(adapter(2))
+    run("scan", folder, "--offline")
+    ran = run("list", "--not-on-hub")
+    assert (ran.out, "1 file not looked up yet" in ran.err) == ("", True)
+
+
+def test_a_list_has_the_signs_of_inspect(run: Run, folder: Path) -> None:
+    shared = [
+        Target(f"down_blocks.{number}.attentions.0.transformer_blocks.0.attn1.to_q", (wide, wide))
+        for number, wide in enumerate((320, 640))
+    ]
+    files = {
+        "claimed": kohya(shared, metadata={"ss_base_model_version": "sd_v1-5"}),
+        "either": kohya(shared),
+        "lying": kohya(DENOISERS["sd1", "diffusers"], metadata={"ss_base_model_version": "flux1"}),
+        "named": comfyui([Target("a.0.b", (77, 99))], metadata={"ss_base_model_version": "flux1"}),
+        "proven": kohya(DENOISERS["sd1", "diffusers"]),
+        "unknown": comfyui([Target("a.0.b", (77, 99))]),
+    }
+    for name, data in files.items():
+        (folder / f"{name}.safetensors").write_bytes(data)
+    run("scan", folder, "--offline")
+    lines = run("list", folder).out.splitlines()
+    shown = {line.split(".")[0]: line.split("  ")[1:] for line in lines}
+    bases = {name: next(text for text in shown[name] if text).strip() for name in files}
+    either = "sd1? / bk_sdm_base / bk_sdm_small / bk_sdm_tiny / sd2 / stable_video_diffusion"
+    assert bases == {
+        "claimed": "sd1?", "either": either, "lying": "sd1≠",
+        "named": "unknown≠", "proven": "sd1", "unknown": "unknown",
+    }  # fmt: skip
+    inspected = run("inspect", folder).out
+    for short in ("SD 1.x? / BK-SDM Base / ", "SD 1.x≠", " SD 1.x?  ", " SD 1.x  "):
+        assert short in inspected
+    confidences = {row["path"]: row["confidence"] for row in run("list", "--json").documents}
+    assert confidences[str(folder / "claimed.safetensors")] == "narrowed"
 
 
 def test_families_are_listed_by_id_or_title_and_must_exist(run: Run, folder: Path) -> None:

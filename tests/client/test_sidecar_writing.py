@@ -132,6 +132,20 @@ def test_a_renewal_leaves_sidecars_to_the_one_that_wrote_them(
     assert {*project.files} == {"noir.safetensors", *beside}
 
 
+def test_sidecars_beside_a_file_of_the_user_are_pruned(project: Folder, run: Run) -> None:
+    weights = project.path / "noir.safetensors"
+    weights.write_bytes(b"noir v1")
+    assert run("sync").code == 0
+    assert {"noir.json", PREVIEW} <= {*project.files}
+    project.want({INK: "*"})
+    with_sidecars(project)
+    left = actions(run("sync", "--json"))
+    assert {path for path, action in left.items() if action == "leave"} == {"noir.json", PREVIEW}
+    assert run("sync", "--prune").code == 0
+    assert {name for name in project.files if name.startswith("noir")} == {"noir.safetensors"}
+    assert weights.read_bytes() == b"noir v1"
+
+
 def test_hubs_are_asked_once_for_each_version(fake: FakeHub, project: Folder, run: Run) -> None:
     files = {"ash.safetensors": b"ash", "ash-fp16.safetensors": b"half"}
     fake.publish("studio/ash", files)["files"][1]["variant"] = "fp16"

@@ -19,7 +19,8 @@ from lorary.client.errors import ProjectInvalid
 from lorary.client.transfers.folders import Folder as Target
 from lorary.library.project import Project
 from lorary.library.sidecars.beside import companions_in
-from lorary.library.sidecars.formats import Facts
+from lorary.library.sidecars.formats import Facts, sidecar
+from lorary.library.sidecars.formats import Target as Place
 from lorary.library.sidecars.reading import Value, read_sidecar
 from lorary.library.sidecars.writing import Known, Writer
 from previews.samples import services as samples
@@ -129,7 +130,7 @@ def test_sidecars_are_what_their_tools_read(
 def _check_keys(to: Path) -> None:
     """Numbers of this hub would stand for other models at Civitai, which tools ask."""
     info = json.loads((to / "noir.civitai.info").read_text())
-    assert not {"id", "modelId", "air"} & info.keys()
+    assert not {"id", "modelId", "air"} & {*info, *info["images"][0], *info["files"][0]}
     assert {"name", "baseModel", "trainedWords", "model", "files", "images"} <= info.keys()
     assert info["model"]["type"] == "LORA"
     manager = json.loads((to / "noir.metadata.json").read_text())
@@ -144,6 +145,19 @@ def _check_keys(to: Path) -> None:
     assert swarm["modelspec.trigger_phrase"] == "noir style, rain"
     assert swarm["modelspec.lora_default_weight"] == "0.8"
     assert all(isinstance(value, str) for value in swarm.values())
+
+
+def test_numbers_of_a_hub_are_left_out_at_any_depth(fake: FakeHub, tmp_path: Path) -> None:
+    said = fake.publish("ada/noir", {"noir.safetensors": b"noir"})
+    resources = [{"type": "lora", "modelVersionId": 12, "weight": 0.8}]
+    image = {"id": 5, "type": "image", "meta": {"seed": 7, "civitaiResources": resources}}
+    document = {"id": 12, "modelId": 1, "air": "urn:air", "files": [{"id": 3}], "images": [image]}
+    adapter = FoundAdapter.read(fake.adapters["ada/noir"])
+    facts = Facts(adapter, FoundVersion.read(said), document)
+    info = json.loads(sidecar("civitai", facts, Place(tmp_path / "noir.safetensors", "", None)))
+    resources = [{"type": "lora", "weight": 0.8}]
+    image = {"type": "image", "meta": {"seed": 7, "civitaiResources": resources}}
+    assert info == {"files": [{}], "images": [image], "url": facts.version.url}
 
 
 @live

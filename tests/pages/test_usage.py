@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub.pages.help import usage
-from registry.models import Adapter
+from registry.models import Adapter, Version
 from registry.names import DEMO_OWNER
 
 if TYPE_CHECKING:
@@ -41,6 +41,15 @@ def test_its_commands_name_this_hub_and_an_adapter_from_here(client: Client, noi
     assert "<lora:noir:0.9> noir light" in found
     assert any(line.startswith("curl -fLOJ http://testserver/api/v1/") for line in found)
     assert 'href="/ada/noir"' in client.get("/help/use").content.decode()
+
+
+def test_adapters_of_the_miniature_are_not_offered_for_comfyui(
+    client: Client, noir: Adapter
+) -> None:
+    note = "It has no checkpoint for these tools"
+    assert note not in client.get("/help/use").content.decode()
+    Version.objects.filter(adapter=noir).update(family="miniature")
+    assert note in client.get("/help/use").content.decode()
 
 
 def test_where_the_hub_is_comes_before_what_needs_it(client: Client, noir: Adapter) -> None:

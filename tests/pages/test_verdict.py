@@ -134,6 +134,44 @@ def test_a_likely_base_is_no_base_until_somebody_declares_it(
     assert "/ada/noir" not in client.get("/browse?family=flux1").content.decode()
 
 
+#: Layers that Stable Diffusion 1.x and 2.x share.
+SELF_ATTENTION = [
+    Target(f"down_blocks.{number}.attentions.{place}.transformer_blocks.0.attn1.to_q", (wide, wide))
+    for number, wide in enumerate((320, 640, 1280))
+    for place in (0, 1)
+]
+#: All modulations of FLUX.1, and an input layer that is wider than that of FLUX.1.
+WIDENED = [
+    *(Target(f"double_blocks.{number}.img_mod.lin", (18432, 3072)) for number in range(19)),
+    Target("img_in", (3072, 384)),
+]
+
+
+@pytest.mark.parametrize(
+    ("targets", "metadata", "declared", "origin"),
+    [
+        (DENOISERS["sd1", "diffusers"], {}, "", "Proven"),
+        (SELF_ATTENTION, {"ss_base_model_version": "sd_v1-5"}, "", "Claimed"),
+        (SELF_ATTENTION, {"ss_base_model_version": "sd_v1-5"}, "sd1", "Declared"),
+        (SELF_ATTENTION, {"ss_base_model_version": "sd_v1-5"}, "sd2", "Declared"),
+        (WIDENED, {}, "", "Likely"),
+    ],
+)
+def test_a_card_says_proven_only_if_the_page_does(
+    page: Callable[..., str],
+    client: Client,
+    targets: list[Target],
+    metadata: dict[str, str],
+    declared: str,
+    origin: str,
+) -> None:
+    text = page(kohya(targets, metadata=metadata), declared_family=declared)
+    assert ("Proven: names and shapes" in text) == (origin == "Proven")
+    card = client.get("/browse").content.decode().partition('<li class="card')[2]
+    mark = card.partition('<span class="ev">')[2].partition("</span>")[0]
+    assert mark.rpartition(">")[2].strip() == origin
+
+
 ATTENTION = [
     Target(f"transformer_blocks.{number}.{stem}.{leaf}", (1152, 1152))
     for number in range(28)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -24,9 +26,9 @@ from previews.covers import drawing
 from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
 from registry.adapters.selectors import Page
-from registry.blobs.anatomies import BY_TENSORS
+from registry.blobs.anatomies import origin_of
 from registry.compiled_queries import Compiled, as_list, listed, text
-from registry.models import File, Kind, Visibility
+from registry.models import Kind, Version, Visibility
 from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
     Viewer = User | AnonymousUser | None
 
@@ -142,11 +144,11 @@ def cards_of(
             del covers[pk]
     yanked, titles = _yanked(adapters), [str(title) for title in COLUMNS]
     versions = {one.pk: one.latest_version or yanked.get(one.pk) for one in adapters}
-    proven = _proven(versions.values())
+    bases = _bases(versions.values())
     found = found or Page([], "")
     return [
         replace(
-            _card(place, adapter, versions[adapter.pk], covers, proven, blurs[adapter.pk]),
+            _card(place, adapter, versions[adapter.pk], covers, bases, blurs[adapter.pk]),
             columns=_columns(adapter, versions[adapter.pk], titles),
             snippet=found.snippets.get(adapter.pk, SafeString()),
             doubt=doubt(adapter) if doubt else "",
@@ -191,22 +193,26 @@ def _yanked(adapters: Sequence[Adapter]) -> dict[int, Version]:
     return version_selectors.newest_yanked(without) if without else {}
 
 
-def _proven(versions: Iterable[Version | None]) -> dict[int, str]:
-    """Return revision id → family that the primary file's tensors prove."""
-    revisions = [version.revision_id for version in versions if version is not None]
-    return dict(_PROVEN.rows(revisions=as_list(revisions)))
+def _bases(versions: Iterable[Version | None]) -> dict[int, Mapping[str, str]]:
+    """Return version id → what its anatomy says about its base model."""
+    keys = [version.pk for version in versions if version is not None]
+    rows = _BASES.rows(versions=as_list(keys))
+    return {pk: dict(zip(_BASE_KEYS, found, strict=True)) for pk, *found in rows}
 
 
-def _proven_rows(revisions: str) -> QuerySet[File, Any]:
-    rows = File.objects.filter(
-        revision_id__in=listed(revisions),
-        is_primary=True,
-        blob__anatomy__document__base__confidence__in=sorted(BY_TENSORS),
+def _base_rows(versions: str) -> QuerySet[Version, Any]:
+    """Read the document of the weights with their configuration, else that of the weights."""
+    rows = Version.objects.filter(pk__in=listed(versions), revision__files__is_primary=True)
+    documents = ("anatomy", "revision__files__blob__anatomy")
+    values = (
+        Coalesce(*(KeyTextTransform(key, f"{one}__document__base") for one in documents))
+        for key in _BASE_KEYS
     )
-    return rows.order_by().values_list("revision_id", "blob__anatomy__family")
+    return rows.order_by().values_list("pk", *values)
 
 
-_PROVEN = Compiled(_proven_rows, revisions=text("revisions"))
+_BASE_KEYS = ("family", "confidence", "agreement")
+_BASES = Compiled(_base_rows, versions=text("versions"))
 
 
 def _card(
@@ -214,7 +220,7 @@ def _card(
     adapter: Adapter,
     version: Version | None,
     covers: Mapping[int, Picture],
-    proven: Mapping[int, str],
+    bases: Mapping[int, Mapping[str, str]],
     blur: _Blur,
 ) -> Card:
     words = list(version.trigger_words) if version else []
@@ -228,7 +234,7 @@ def _card(
         title=adapter.display_title,
         facts=_facts(adapter, version),
         family=family_label(adapter.family) or _("base unknown"),
-        evidence=_evidence(version, proven),
+        evidence=_evidence(version, bases),
         picture=_picture(adapter, version, covers),
         picture_alt=_("Preview of %(title)s") % {"title": adapter.display_title},
         trigger_words=", ".join(words),
@@ -272,12 +278,10 @@ def _facts(adapter: Adapter, version: Version | None) -> str:
     return " · ".join(parts)
 
 
-def _evidence(version: Version | None, proven: Mapping[int, str]) -> str:
-    if version is None or not version.family:
+def _evidence(version: Version | None, bases: Mapping[int, Mapping[str, str]]) -> str:
+    if version is None:
         return ""
-    if proven.get(version.revision_id) == version.family:
-        return "proven"
-    return "declared" if version.declared_family == version.family else "claimed"
+    return origin_of(version.family, version.declared_family, bases.get(version.pk, {}))
 
 
 def _picture(

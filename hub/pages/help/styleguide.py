@@ -99,5 +99,5 @@ def _sheet(theme: str) -> dict[str, Any]:
             Remark("Note", "The metadata names a folder."),
         ],
         "licences": [licence_panel(text) for text in ("cc-by-nc-4.0", "openrail", "ask me", "")],
-        "levels": ("declared", "claimed", "proven"),
+        "levels": ("declared", "claimed", "likely", "proven"),
     }

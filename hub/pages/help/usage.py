@@ -95,6 +95,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "windows": {one.tool: one.powershell for one in snippets} | _filled(_POWERSHELL, facts),
         "shell": shell_of(request),
         "is_real": bool(version.pk),
+        "family": version.family,
     }
     return render(request, "pages/use.html", context)
 

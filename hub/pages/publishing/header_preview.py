@@ -292,7 +292,7 @@ def _family_proof(base: Document) -> Proof:
     if base["confidence"] == "proven":
         level, title = "proven", _("Proven by shape: %(family)s") % values
     elif base["family"] and not is_chosen_by_claim(base):
-        level, title = "proven", _("Likely, by shape: %(family)s") % values
+        level, title = "likely", _("Likely, by shape: %(family)s") % values
     elif base["likely"] and not claimed_family(base):
         title = likely(base)
         choice = _("The most likely base model is selected. Change it if the adapter was trained "

@@ -88,6 +88,13 @@ class Base:
     checkpoint_ids: tuple[tuple[str, str], ...] = ()
     lineage_evidence: tuple[LineageEvidence, ...] = ()
 
+    @property
+    def deciding_claim(self) -> str | None:
+        """The metadata key, or the file's name, that chose among the families that fit."""
+        is_chosen = any(reason.rule == "claim" for reason in self.evidence)
+        is_open = self.family is None or self.confidence == "proven"
+        return str(self.claimed["source"]) if is_chosen and not is_open else None
+
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON values."""
         return {

@@ -150,7 +150,7 @@ def unlocked(changes: Iterable[Locked]) -> Incomplete | None:
     errors = {one.wish.label: one.error for one in changes if one.error is not None}
     if not errors:
         return None
-    return Incomplete.of(f"{LOCK} was left as it was. {' '.join(reasons(errors))}", errors)
+    return Incomplete.of(f"{LOCK} was not written. {' '.join(reasons(errors))}", errors)
 
 
 def reasons(errors: Mapping[str, LoraryError]) -> list[str]:

@@ -109,7 +109,9 @@ class Sync:
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
         self._cache = hubs.cache.for_target(self._folder.root)
         self._rows = {self._name(row): row for row in lock.files}
-        self._writer = Writer(self._folder, project.sidecars, may_replace=options.force)
+        self._writer = Writer(
+            self._folder, project.sidecars, lock=self._owner, may_replace=options.force
+        )
         self._away: dict[str, Unreachable] = {}
         self._packs = {description_name(pack): pack for pack in lock.packs}
 
@@ -401,7 +403,8 @@ class Sync:
             is_first = any(step.action == "add" for step in steps)
             bare += is_first and not any(step.path.endswith(PREVIEWS) for step in steps)
         if bare and not self._options.dry_run:
-            _log.info("%d of the new files have no picture yet; a later sync adds it.", bare)
+            have = "has" if bare == 1 else "have"
+            _log.info("%d of the new files %s no picture yet; a later sync adds it.", bare, have)
 
     def _changed_beside(self, failed: Iterable[str]) -> Iterator[Step]:
         """Yield the sidecars of failed weights that a person or a tool changed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 from lorary.anatomy import Anatomy, Base, Inspection, algorithm_title, family_title
+from lorary.cli.output.base_marks import CONFLICT, marked
 from lorary.cli.output.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
 from lorary.cli.output.text import plain, styled
 from lorary.sizes import count_bytes
@@ -78,7 +79,7 @@ def _columns(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list
     base = anatomy.base
     is_refused = any(found.severity == "error" for found in inspection.findings)
     conflicts = base.agreement == "conflict"
-    mark = "≠" if conflicts else "!" if is_refused else ""
+    mark = CONFLICT if conflicts else "!" if is_refused else ""
     style = "red" if conflicts else CONFIDENCE_STYLES.get(base.confidence, "dim")
     cells = [styled(columns.fit(_title(base), _VERDICT, mark), style)]
     if columns.has_method:
@@ -92,13 +93,9 @@ def _title(base: Base) -> str:
     """Return the display name of the base model, with a question mark if it is not proven."""
     if is_only_claimed(base):
         return f"{_short(claimed_title(base))}?"
+    likely = None if base.likely is None else _short(family_title(base.likely))
     titles = [_short(family_title(name)) for name in base.candidates]
-    if base.likely is not None:
-        likely = f"{_short(family_title(base.likely))}?"
-        titles = [likely, *(title for title in titles if f"{title}?" != likely)]
-    is_doubtful = base.confidence == "unknown" or len(titles) == 1
-    doubt = "?" if titles and base.family is None and is_doubtful else ""
-    return f"{' / '.join(titles) or 'unknown'}{doubt}"
+    return marked(titles, likely, base.confidence)
 
 
 def _short(title: str) -> str:

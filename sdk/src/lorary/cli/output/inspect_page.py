@@ -153,8 +153,8 @@ def _headline(base: Base) -> tuple[str, str]:
             "proven": "proven by its tensors.",
             "narrowed": "likely, but not proven.",
         }
-        if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
-            word = "file name" if base.claimed["source"] == FILE_NAME else "metadata"
+        if base.deciding_claim is not None:
+            word = "file name" if base.deciding_claim == FILE_NAME else "metadata"
             return titles[0], f"according to its {word}; the tensors fit others too."
         return titles[0], hows.get(base.confidence, first)
     if titles and base.confidence == "unknown":

@@ -20,6 +20,10 @@ _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
 _MOST_ELSEWHERE = 3
 #: The question about a new adapter for which no kind is given, with the one that a hub sets.
 KIND_ASKED = {"field": "kind", "option": "--kind", "default": "style"}
+_MISSING = {
+    "family": "base model", "trigger_words": "trigger words", "kind": "kind", "licence": "licence",
+}  # fmt: skip
+_MOST_NAMED = 3
 _REASONS = {
     "broken": "that cannot be read",
     "card_unreadable": "that is no card",
@@ -67,19 +71,20 @@ def facts_of(fields: Fields) -> list[str]:
 
 
 def _other_bases(fields: Fields) -> Iterator[str]:
-    """Yield the base models that sources state and the tensors disprove."""
+    """Yield the base models that sources state and that are not used."""
     family, base = fields.get("family"), fields.get("base")
-    if family is None or base is None or family.best.confidence != "proven":
+    if family is None or base is None:
         return
     # --help does not need them
     from lorary.anatomy import family_title  # noqa: PLC0415
-    from lorary.anatomy.claims.base_models import claims_of  # noqa: PLC0415
+    from lorary.anatomy.claims.base_models import claims_of, covers  # noqa: PLC0415
 
     for one in (base.best, *base.others):
         claim = claims_of({"modelspec.architecture": str(one.value)}).first
-        if claim is not None and claim.family not in {None, family.best.value}:
-            proven = family_title(str(family.best.value))
-            yield f"base model: {proven} [tensors], not {one.value} [{one.source}]"
+        best = str(family.best.value)
+        if claim is not None and claim.family is not None and not covers(claim.family, best):
+            used = f"{family_title(best)} [{family.best.source}]"
+            yield f"base model: {used}, not {one.value} [{one.source}]"
 
 
 def _text(value: object) -> str:
@@ -126,6 +131,38 @@ def existing_lines(
             which = "the new version" if added == 1 else f"the last of {added:,} new versions"
             newest = f"; {which} becomes its newest" if added else ""
             yield f"{plain(namespace)}/{plain(adapter.name)} exists and {state}{newest}."
+
+
+def asked_of(adapter: PlannedAdapter, version: PlannedVersion) -> Iterator[dict[str, str]]:
+    """Yield the values that nothing states for a version of an import.
+
+    An adapter that exists has a kind and a licence, and its new versions have its trigger words.
+    """
+    if "family" not in version.fields:
+        yield {"field": "family"}
+    if adapter.is_known:
+        return
+    if "trigger_words" not in version.fields:
+        yield {"field": "trigger_words"}
+    if "kind" not in adapter.fields:
+        yield {**KIND_ASKED}
+    if "licence" not in adapter.fields:
+        yield {"field": "licence"}
+
+
+def missing_lines(namespace: str, adapters: Sequence[PlannedAdapter]) -> Iterator[str]:
+    """Yield a line for each value that nothing states for some adapters of an import."""
+    lacking: dict[str, dict[str, None]] = {}
+    for adapter in adapters:
+        for asked in (one for version in adapter.versions for one in asked_of(adapter, version)):
+            lacking.setdefault(asked["field"], {})[f"{namespace}/{adapter.name}"] = None
+    for field, what in _MISSING.items():
+        if names := [*lacking.get(field, ())]:
+            noun = "adapter" if field == "family" else "new adapter"
+            is_short = len(names) <= _MOST_NAMED
+            listed = ", ".join(map(plain, names)) if is_short else count_of(len(names), noun)
+            kind = f", {KIND_ASKED['default']} is used (--kind)" if field == "kind" else ""
+            yield f"  missing  {what} of {listed}{kind}"
 
 
 def summary_of(namespace: str, plan: Plan, visibilities: Mapping[str, str], visibility: str) -> str:

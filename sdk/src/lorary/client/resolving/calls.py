@@ -55,8 +55,8 @@ class Resolving:
         )
 
     def is_cached(self, reference: LoraReference) -> bool:
-        """Return whether the local file of a resolved reference is that of the cache."""
-        return reference.path is not None and reference.path == self._cache.blob(reference.sha256)
+        """Return whether the local file of a resolved reference is in the cache."""
+        return reference.path is not None and reference.path.is_relative_to(self._cache.root)
 
     def pull_reference(
         self,

@@ -65,10 +65,7 @@ class LocalFiles:
     def named(self, name: str) -> list[Path]:
         """Return the files of a name; those in the same folders come first."""
         wanted = without_ending(name.replace("\\", "/")).casefold()
-        found = self._by_stem.get(wanted.rpartition("/")[2], [])
-        return sorted(
-            found, key=lambda path: not without_ending(path.as_posix()).casefold().endswith(wanted)
-        )
+        return by_name(self._by_stem.get(wanted.rpartition("/")[2], []), name)
 
     def digests(self, path: Path) -> Digests | None:
         """Return the digests of a file; None if it cannot be read."""
@@ -98,6 +95,20 @@ class LocalFiles:
             if found is not None and has_hash(found, reference):
                 return path
         return None
+
+
+def by_name(paths: Iterable[Path], name: str) -> list[Path]:
+    """Return paths in their order, after those that have a name: exactly, or in another case."""
+    wanted = without_ending(f"/{name}".replace("\\", "/"))
+    last = wanted.rpartition("/")[2]
+
+    def order(path: Path) -> tuple[bool, bool, bool]:
+        own = without_ending(f"/{path.as_posix()}")
+        is_there = own.casefold().endswith(wanted.casefold())
+        stem = own.rpartition("/")[2]
+        return not is_there, stem.casefold() != last.casefold(), stem != last
+
+    return sorted(paths, key=order)
 
 
 def _hashed(path: Path, on_progress: OnProgress) -> Digests | None:

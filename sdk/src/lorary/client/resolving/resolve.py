@@ -12,7 +12,7 @@ from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
 from lorary.client.finding.by_hash import OF_TENSORS, Match, also_in
 from lorary.client.finding.by_name import MAX_CHARS, Named
 from lorary.client.resolving.catalogues import OUT, CachedCatalogue, Catalogue, HubCatalogue
-from lorary.client.resolving.local import COMPUTED, LocalFiles
+from lorary.client.resolving.local import COMPUTED, LocalFiles, by_name
 from lorary.client.resolving.references import LoraReference, Resolved
 from lorary.pictures.claims.facts import file_stem
 from lorary.pictures.metadata import Unreadable, loras_of
@@ -168,13 +168,13 @@ def _find_here(local: LocalFiles, references: Sequence[LoraReference]) -> None:
     if any(_may_be_anywhere(one) for one in references):
         local.hash_all()
         for one in filter(_may_be_anywhere, references):
-            _place(local, one, local.matching(one, local.paths))
+            _place(local, one, local.matching(one, by_name(local.paths, one.name)))
 
 
 def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
     """Look at the cache, and at files of the same name or size."""
     if one.file is not None:
-        here = _of_digest(local, one.file.sha256, one.file.size_bytes)
+        here = _of_digest(local, one.name, one.file.sha256, one.file.size_bytes)
         # A file of the same name in a folder is the one that the tool would use.
         is_hidden = one.evidence == "name" and bool(local.named(one.name))
         if here is None and not is_hidden:
@@ -193,8 +193,9 @@ def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
             one.sha256 = local.sha256_of(found[0])
 
 
-def _of_digest(local: LocalFiles, sha256: str, size_bytes: int) -> Path | None:
-    paths = local.of_size(size_bytes)
+def _of_digest(local: LocalFiles, name: str, sha256: str, size_bytes: int) -> Path | None:
+    """Return a file of a digest; of copies, the one that a picture names."""
+    paths = by_name(local.of_size(size_bytes), name)
     return next((path for path in paths if local.sha256_of(path) == sha256), None)
 
 

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorary.anatomy.claims.base_models import claims_of
+from lorary.anatomy.claims.base_models import FILE_NAME, claims_of
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
 from lorary.library.index.listing import Row
-from lorary.library.sidecars.reading import Value, read_sidecar
+from lorary.library.sidecars.reading import Confidence, Value, read_sidecar
 from lorary.library.variants import checkpoint_of, is_generic
 
 #: Confidence of a value to its place; lower ones come first.
-RANK = {"proven": 0, "declared": 1, "claimed": 2, "guessed": 3}
+RANK = {"proven": 0, "declared": 1, "likely": 2, "claimed": 3, "guessed": 4}
+#: Sources of values that a hub reads from the file itself.
+_OF_FILE = frozenset({"tensors", "header", "file name"})
 #: Tag of a site to the kind of an adapter.
 _KINDS = {
     "celebrity": "character", "character": "character", "clothing": "clothing",
@@ -86,7 +88,7 @@ def chosen(values: Iterable[Value]) -> Fields:
 def _header(row: Row) -> Iterator[Value]:
     """Yield what the header says; guessed trigger words are left out."""
     if row.family:
-        yield Value("family", row.family, "tensors", "proven")
+        yield Value("family", row.family, *_origin_of_family(row))
     words = tuple(word["text"] for word in row.words if word["confidence"] != "low")
     if words:
         yield Value("trigger_words", words, row.words[0]["source"], "claimed")
@@ -102,12 +104,22 @@ def _header(row: Row) -> Iterator[Value]:
             yield Value(name, value, "header", "claimed")
 
 
+def _origin_of_family(row: Row) -> tuple[str, Confidence]:
+    """Return source and confidence of a file's family, as its anatomy has them."""
+    claim = row.base["deciding_claim"]
+    if claim is not None:
+        return ("file name", "guessed") if claim == FILE_NAME else ("header", "claimed")
+    return "tensors", "proven" if row.base["confidence"] == "proven" else "likely"
+
+
 def _derived(row: Row, value: Value) -> Iterator[Value]:
     """Yield base model and kind as the hub names them."""
     if value.field == "base" and isinstance(value.value, str):
         claims = claims_of({"modelspec.architecture": value.value})
         family = claims.first.family if claims.first else None
-        if family and (family in row.candidates or not (row.family or row.candidates)):
+        allowed = row.base.get("allowed")
+        # Tools copy the claim of a header into their sidecars: it stays a claim.
+        if family and family != row.family and (not allowed or family in allowed):
             yield Value("family", family, value.source, value.confidence)
         if claims.lineage and family in {row.family, *row.candidates}:
             yield Value("lineage", claims.lineage, value.source, value.confidence)
@@ -115,6 +127,12 @@ def _derived(row: Row, value: Value) -> Iterator[Value]:
         kind = next((_KINDS[tag] for tag in value.value if tag in _KINDS), None)
         if kind is not None:
             yield Value("kind", kind, value.source, "guessed")
+
+
+def declared_family(fields: Fields) -> str:
+    """Return the base model that options or sidecars name; "" if the file itself is trusted."""
+    is_declared = "family" in fields and fields["family"].best.source not in _OF_FILE
+    return text_of(fields, "family") if is_declared else ""
 
 
 def text_of(fields: Fields, name: str) -> str:

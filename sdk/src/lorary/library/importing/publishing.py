@@ -32,6 +32,7 @@ from lorary.client.transfers.details import Details
 from lorary.client.transfers.parallel import each
 from lorary.library.importing.fields import (
     Fields,
+    declared_family,
     number_of,
     sources_line,
     text_of,
@@ -312,7 +313,6 @@ class Importer:
         self, adapter: PlannedAdapter, version: PlannedVersion, there: Adapter | None
     ) -> Details:
         whole, own = _lacking(adapter.fields, there), version.fields
-        is_proven = "family" in own and own["family"].best.confidence == "proven"
         sources = {**{key: whole[key] for key in _FIELDS if key in whole}, **own}
         is_push = self._target.is_push
         line = "" if is_push else sources_line(sources, (*_FIELDS, *_VERSION_FIELDS))
@@ -327,7 +327,7 @@ class Importer:
             licence=text_of(whole, "licence")[:64],
             trigger_words=texts_of(own, "trigger_words"),
             optional_trigger_words=texts_of(own, "optional_trigger_words"),
-            family="" if is_proven else text_of(own, "family"),
+            family=declared_family(own),
             lineage=text_of(own, "lineage")[:64],
             label=version.label[:48],
             notes=notes[:_MOST_NOTES],

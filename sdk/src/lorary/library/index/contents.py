@@ -28,6 +28,7 @@ class Content:
     kind: str | None = None
     family: str | None = None
     candidates: str | None = None  # JSON
+    base: str | None = None  # JSON: what else the anatomy says about the base model
     lineage: str | None = None
     algorithm: str | None = None
     rank: int | None = None
@@ -87,7 +88,17 @@ def _facts(inspection: Inspection) -> dict[str, object]:
     return {
         "kind": anatomy.kind,
         "family": base.family,
-        "candidates": json.dumps(base.candidates) if len(base.candidates) > 1 else None,
+        "candidates": json.dumps(base.candidates) if base.family is None else None,
+        "base": json.dumps(
+            {
+                "confidence": base.confidence,
+                "allowed": base.allowed,
+                "likely": base.likely,
+                "claimed": base.claimed.get("family"),
+                "agreement": base.agreement,
+                "deciding_claim": base.deciding_claim,
+            }
+        ),
         "lineage": base.lineage,
         "algorithm": anatomy.algorithm,
         "rank": _whole(anatomy.rank),

@@ -19,7 +19,7 @@ from lorary.library.index.contents import Content
 from lorary.library.index.walking import Fault, Seen
 
 NAME = "library.sqlite3"
-_SCHEMA = 1
+_SCHEMA = 2
 _TABLES = """
 CREATE TABLE files (
     path BLOB PRIMARY KEY,      -- as the system has it; it may not be UTF-8
@@ -41,9 +41,9 @@ CREATE INDEX files_series ON files (series);
 CREATE TABLE contents (
     key TEXT PRIMARY KEY,
     sha256 TEXT NOT NULL, data_sha256 TEXT NOT NULL, autov1 TEXT NOT NULL,
-    kind TEXT, family TEXT, candidates TEXT, lineage TEXT, algorithm TEXT, rank INTEGER, alpha REAL,
-    expert TEXT, trainer TEXT, session TEXT, epochs INTEGER, steps INTEGER, title TEXT,
-    description TEXT, author TEXT, license TEXT, strength REAL,
+    kind TEXT, family TEXT, candidates TEXT, base TEXT, lineage TEXT, algorithm TEXT,
+    rank INTEGER, alpha REAL, expert TEXT, trainer TEXT, session TEXT, epochs INTEGER,
+    steps INTEGER, title TEXT, description TEXT, author TEXT, license TEXT, strength REAL,
     words TEXT, has_words INTEGER NOT NULL, refusal_code TEXT, refusal TEXT
 ) WITHOUT ROWID;
 CREATE INDEX contents_sha256 ON contents (sha256);

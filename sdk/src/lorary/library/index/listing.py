@@ -22,7 +22,7 @@ _TEXTS = (
 )  # fmt: skip
 _NUMBERS = ("size", "number", "rank", "alpha", "epochs", "steps", "strength")
 _LISTS = ("candidates", "words")
-_OTHERS = ("path", "companions", "beside", "matches", "fault_code", "fault")
+_OTHERS = ("path", "base", "companions", "beside", "matches", "fault_code", "fault")
 _NAMES = (*_TEXTS, *_NUMBERS, *_LISTS, *_OTHERS)
 #: Columns that more than one table has, or that have another name in the index.
 _COLUMNS = {"key": "f.key", "beside": "f.words", "words": "c.words", "sha256": "c.sha256",
@@ -78,6 +78,8 @@ class Row:
     """A file of the index.
 
     Attributes:
+        base: How certain the base model is: ``confidence``, ``allowed``, ``likely``, ``claimed``,
+            ``agreement`` and ``deciding_claim`` of the anatomy; empty if it was not read.
         words: Trigger words of the header with source and confidence.
         beside: Trigger words in its sidecars.
         matches: What the hub has of it; None if it was not asked.
@@ -102,6 +104,7 @@ class Row:
     kind: str
     family: str
     candidates: tuple[str, ...]
+    base: Mapping[str, Any]
     lineage: str
     algorithm: str
     rank: int | None
@@ -158,6 +161,7 @@ class Row:
             "title": self.title or None,
             "family": self.family or None,
             "candidates": list(self.candidates),
+            "confidence": self.base.get("confidence"),
             "lineage": self.lineage or None,
             "algorithm": self.algorithm or None,
             "rank": self.rank,
@@ -245,6 +249,7 @@ def _row(index: Index, one: Sequence[Any]) -> Row:
     given |= {name: tuple(json.loads(facts[name] or "[]")) for name in (*_LISTS, "beside")}
     bare = Row(
         path=Path(os.fsdecode(facts["path"])),
+        base=json.loads(facts["base"] or "{}"),
         companions=companions_from(facts["companions"]),
         error=(code, facts["fault"]) if code else None,
         matches=None if matches is None else tuple(json.loads(matches)),

@@ -7,8 +7,8 @@ lora-manager   noir.metadata.json   LoRA Manager
 swarmui        noir.swarm.json      SwarmUI: a header in the form of modelspec
 ```
 
-Numbers of models and versions are left out: tools would look them up at Civitai, where they belong
-to other models.
+Numbers of models, versions and pictures are left out: tools would look them up at Civitai, where
+they belong to others. Only addresses of the hub have them, such as ``downloadUrl``.
 
 Source: A1111 ``ui_edit_user_metadata.py`` of its extension Lora; Civitai Helper ``civitai.py``;
 LoRA Manager ``py/utils/models.py``; SwarmUI ``T2IModelHandler.cs``.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _A1111_VERSIONS = MappingProxyType({"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"})
 #: What changes although nobody edits the version: it does not make a sidecar outdated.
 _COUNTS = "stats"
-_NUMBERS = frozenset({"id", "modelId", "air"})
+_NUMBERS = frozenset({"id", "modelId", "modelVersionId", "modelVersionIds", "air"})
 _GENERAL = "general"
 #: Characters of a card; tools show the description in a small field.
 _MOST_CARD = 2000
@@ -102,12 +102,18 @@ class Target:
 
 def _civitai(facts: Facts, target: Target) -> dict[str, object]:
     """Return the answer of Civitai's API, with this file alone."""
-    document = {key: value for key, value in facts.civitai.items() if key not in _NUMBERS}
+    document: dict[str, object] = _without_numbers(facts.civitai)
     rows = Record(facts.civitai, "version").items("files")
     files = [row for row in rows if isinstance(row, dict)]
     own = [row for row in files if _sha256_of(row) == target.sha256] or files
-    document["files"] = [{key: row[key] for key in row if key not in _NUMBERS} for row in own]
-    return {**document, "url": facts.version.url}
+    return {**document, "files": _without_numbers(own), "url": facts.version.url}
+
+
+def _without_numbers(value: object) -> Any:  # noqa: ANN401 - of the same kind
+    """Return JSON values without those that are numbers of models, versions and pictures."""
+    if isinstance(value, dict):
+        return {key: _without_numbers(one) for key, one in value.items() if key not in _NUMBERS}
+    return [_without_numbers(one) for one in value] if isinstance(value, list) else value
 
 
 def _sha256_of(file: Mapping[str, Any]) -> str:

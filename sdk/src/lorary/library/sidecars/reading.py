@@ -5,6 +5,7 @@ Each value keeps its source and how far to trust it:
 ```
 proven    the tensors show it
 declared  the user typed it into a tool
+likely    the tensors show it, but do not prove it
 claimed   a site or the header says it
 guessed   the name of the file suggests it
 ```
@@ -29,7 +30,7 @@ from lorary.client.errors import FileUnreadable, reading_file
 from lorary.client.names import is_tag
 from lorary.library.sidecars.beside import SIDECARS
 
-Confidence = Literal["proven", "declared", "claimed", "guessed"]
+Confidence = Literal["proven", "declared", "likely", "claimed", "guessed"]
 
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_TEXT = 20_000
@@ -55,7 +56,7 @@ class Value:
         field: ``title``, ``label``, ``card``, ``notes``, ``kind``, ``tags``, ``trigger_words``,
             ``base``, ``strength``, ``rating``, ``licence`` or ``author``.
         value: A text, a number, or a tuple of texts.
-        source: Name of a file, a metadata key, ``tensors`` or ``file name``.
+        source: Name of a file, a metadata key, ``tensors``, ``header`` or ``file name``.
         confidence: How far to trust it.
     """
 

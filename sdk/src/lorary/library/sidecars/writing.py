@@ -120,11 +120,15 @@ class Writer:
     Args:
         folder: The folder; its record must be loaded, and have the weights.
         tools: The tools, see `lorary.library.sidecars.formats.ENDINGS`.
+        lock: The ``lorary.lock`` of the sync that writes them; empty for a pull.
         may_replace: Whether files that were changed since they were written here are replaced.
     """
 
-    def __init__(self, folder: Folder, tools: Sequence[str], *, may_replace: bool = False) -> None:
+    def __init__(
+        self, folder: Folder, tools: Sequence[str], *, lock: str = "", may_replace: bool = False
+    ) -> None:
         self._folder = folder
+        self._lock = lock
         self._tools = tools
         self._may_replace = may_replace
         self._requested = Requested()
@@ -224,15 +228,15 @@ class Writer:
         return planned
 
     def _entry(self, name: str, weights: str) -> Entry:
-        """Return the entry of a sidecar: its lock stays, and a new one gets that of its weights.
+        """Return the entry of a sidecar: its lock stays, and a new one gets that of its writer.
 
-        Otherwise a sync would prune what a pull wrote, and leave what a sync wrote.
+        The weights may have another: they may have been there, or come from a pull.
         """
         of, former = self._folder.entries[weights], self._folder.entries.get(name)
-        lock = of.lock
+        lock = self._lock
         if former is not None and self._folder.place(name).exists():
             is_moved = former.lock and not Path(former.lock).exists()
-            lock = of.lock if is_moved else former.lock
+            lock = self._lock if is_moved else former.lock
         return replace(of, path=name, lock=lock, replaces="", source="")
 
     def _compared(self, weights: str, known: Known) -> tuple[list[Sidecar], dict[str, bytes]]:

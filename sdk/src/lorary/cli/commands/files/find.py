@@ -158,7 +158,9 @@ _KINDS = {
 
 def _row(match: Match, *, is_hash: bool) -> list[str]:
     version = match.version
-    what = "same file" if match.is_same_file else "same tensors, different file"
+    # A file has another SHA-256 here; a hash of the tensors alone does not say that.
+    tensors = "same tensors" if is_hash else "same tensors, different file"
+    what = "same file" if match.is_same_file else tensors
     if match.derived is not None:
         what = f"made of it by the hub ({match.derived.title})"
     how = f", by {_KINDS.get(match.kind, match.kind)}" if is_hash else ""

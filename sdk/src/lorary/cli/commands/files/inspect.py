@@ -20,6 +20,7 @@ from lorary.anatomy import Inspection, Refusal, file_name, inspect_file, inspect
 from lorary.anatomy.claims.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.input_files import Found, find
+from lorary.cli.output.base_marks import HELP as MARKS
 from lorary.cli.output.inspect_lines import Columns, columns_for, line_of
 from lorary.cli.output.inspect_page import page_of
 from lorary.cli.output.progress import counting
@@ -227,6 +228,8 @@ COMMANDS = {
     "inspect": Command(
         "Inspect files without a hub: base model with its evidence, method, rank, trigger\n"
         "words and findings. Only headers are read, nothing is loaded or run.\n\n"
+        "signs in the lines of a folder:\n" + MARKS + "\n"
+        "  !  an upload would refuse the file\n\n"
         "exit codes:\n"
         "  0   every file could be read, whatever it contains\n"
         "  1   a file was refused, or could not be read\n"

@@ -41,8 +41,8 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--pull",
         action="store_true",
-        help="download what the hub has, to the first --dir, which is created if it does not "
-        "exist; without one, to the cache",
+        help="download what the hub has, to the first --dir, else to the folder of the layout "
+        f"(lorary config, {PROJECT}), which is created if it does not exist; else to the cache",
     )
     parser.add_argument(
         "--lock",
@@ -53,7 +53,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _resolve(args: Namespace) -> int:
-    args.dir = args.dir or _folder_of_project()
+    args.dir = args.dir or _folder_of_layout(may_be_new=args.pull)
     for number, folder in enumerate(args.dir):
         place = Path(folder).expanduser()
         is_created = args.pull and number == 0 and not place.exists()
@@ -80,16 +80,23 @@ def _resolve(args: Namespace) -> int:
     return NOT_HERE if is_offline else UNREACHABLE
 
 
-def _folder_of_project() -> list[str]:
-    """Return the folder of adapters of ``lorary.toml``, or else of the settings, if it exists."""
+def _folder_of_layout(*, may_be_new: bool) -> list[str]:
+    """Return the folder of adapters of ``lorary.toml``, or else of the settings.
+
+    Args:
+        may_be_new: Whether it counts if nothing is there: a pull creates it.
+    """
     if Path(PROJECT).exists():
         project = library.Project.load(Path.cwd())
         root, layout = project.root, project.layout
     else:
         layout = library.setting("layout").value
         root = Path(library.setting("root").value or ".")
-    folder = root / library.LAYOUTS[layout] if layout else None
-    return [str(folder)] if folder is not None and folder.is_dir() else []
+    if not layout:
+        return []
+    folder = root / library.LAYOUTS[layout]
+    is_used = folder.is_dir() or (may_be_new and not folder.exists())
+    return [str(folder)] if is_used else []
 
 
 def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[LoraryError]:

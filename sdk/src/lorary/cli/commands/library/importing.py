@@ -12,9 +12,10 @@ from lorary.cli.commands.adapters.push import KINDS
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import (
-    KIND_ASKED,
+    asked_of,
     existing_lines,
     finish,
+    missing_lines,
     planned_document,
     planned_lines,
     result_document,
@@ -23,9 +24,9 @@ from lorary.cli.output.publications import (
     skipped_document,
     summary_of,
 )
-from lorary.cli.output.text import count_of, emit, entries, is_confirmed, note, show
+from lorary.cli.output.text import emit, entries, is_confirmed, note, show
 from lorary.client.config import home_of
-from lorary.client.errors import LoraryError, Offline, Unauthenticated
+from lorary.client.errors import LoraryError, Unauthenticated
 from lorary.client.names import is_name
 
 if TYPE_CHECKING:
@@ -125,15 +126,15 @@ def _publish(args: Namespace, importer: Importer, plan: Plan) -> list[ImportResu
 def _account(args: Namespace, session: Session) -> Account | None:
     """Return the account, which must be allowed to publish, before any file is read.
 
-    A plan needs no account: without a token, and offline, the namespace is not checked. A token for
-    one adapter of the namespace is compared with the plan.
+    A plan needs no account: without a token, the namespace is not checked. A token for one adapter
+    of the namespace is compared with the plan.
     """
     from lorary.client.transfers import publishing  # noqa: PLC0415 - --help does not need it
 
     is_plan = args.dry_run or (args.json and not args.yes)
     try:
         account = publishing.read_account(session)
-    except (Unauthenticated, Offline):
+    except Unauthenticated:
         if not is_plan:
             raise
         note(f"lorary: whether you may publish to {args.to} was not checked: sign in first")
@@ -159,19 +160,14 @@ def _report(args: Namespace, plan: Plan, visibilities: Mapping[str, str]) -> Non
     """
     named = [(f"{args.to}/{one.name}", one.versions) for one in plan.adapters]
     versions = [version for _, listed in named for version in listed]
-    without_kind = {
-        f"{args.to}/{one.name}"
-        for one in plan.adapters
-        if not one.is_known and "kind" not in one.fields
-    }
     if args.json:
         for adapter, (name, listed) in zip(plan.adapters, named, strict=True):
-            asks = [KIND_ASKED] if name in without_kind else []
             seen_by = visibilities.get(adapter.name) if adapter.is_known else args.visibility
             target = {"exists": adapter.is_known, "visibility": seen_by}
             for version in listed:
                 newest = {"becomes_newest": version is adapter.newest}
-                emit({**planned_document(name, version), **target, **newest, "asks": asks})
+                asks = {"asks": [*asked_of(adapter, version)]}
+                emit({**planned_document(name, version), **target, **newest, **asks})
         for skipped in plan.skipped:
             emit(skipped_document(skipped))
         return
@@ -179,9 +175,7 @@ def _report(args: Namespace, plan: Plan, visibilities: Mapping[str, str]) -> Non
     show(entries(lines) if lines else [])
     show_sidecar_errors(versions)
     show_skipped(plan.skipped)
-    if without_kind:
-        count = count_of(len(without_kind), "new adapter")
-        show(f"  missing  kind of {count}, {KIND_ASKED['default']} is used (--kind)")
+    show([*missing_lines(args.to, plan.adapters)])
     if args.visibility != "private" and any(one.reason == "published" for one in plan.skipped):
         note(
             f"lorary: --{args.visibility} is for new adapters: those that are published already "

@@ -87,7 +87,7 @@ def _locked(args: Namespace, names: list[str] | None) -> int:
     elif not failed and (rows := [_locked_row(one) for one in changes if one.change != "kept"]):
         show(table(rows))
     if failed:
-        note(f"lorary: {project.lock_path} was left as it was")
+        note(f"lorary: {project.lock_path} was not written")
         return exit_code(failed[0])
     if not args.json:
         counts = Counter(one.change for one in changes)
@@ -202,7 +202,7 @@ _KEPT = "What was received is kept. Run the same command again to resume."
 
 
 def _refuse(args: Namespace, failed: list[Locked]) -> int:
-    note("lorary: nothing was downloaded, and lorary.lock was left as it was")
+    note("lorary: nothing was downloaded, and lorary.lock was not written")
     if args.json:
         for one in failed:
             emit(_locked_document(one))

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.filters import family_id, is_family, unknown_family
+from lorary.cli.output.base_marks import CONFLICT, marked
+from lorary.cli.output.base_marks import HELP as MARKS
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_of, emit, entries, note, plain, show, table
 from lorary.client.config import home_of
-from lorary.client.errors import FileMissing
+from lorary.client.errors import FileMissing, LoraryError
+from lorary.client.transfers.folders import Folder
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
+    from lorary.client.transfers.folders import Entry
     from lorary.library.index.database import Index
     from lorary.library.index.listing import Filters, Row
     from lorary.library.index.scanning import Scanned
+
+    _Recorded = Callable[[Path], Mapping[str, Entry]]
 
 _KEPT = "What was read is kept. Run the same command again to go on."
 _PAGE = 200  # rows of a table whose columns are aligned together
@@ -127,7 +135,9 @@ def _list(args: Namespace) -> int:
             for row in rows:
                 emit(row.to_dict())
         elif not args.places or len(unscanned) < len(args.places):
-            _show_list(rows, filters)
+            others = replace(filters, not_on_hub=False)
+            known = library.count(index, hubs.default, others) if args.not_on_hub else {}
+            _show_list(rows, filters, known)
     return 0
 
 
@@ -155,28 +165,56 @@ def _unscanned(index: Index, filters: Filters, args: Namespace) -> list[str]:
     return found
 
 
-def _show_list(rows: Iterator[Row], filters: Filters) -> None:
+def _show_list(rows: Iterator[Row], filters: Filters, known: Mapping[str, int]) -> None:
+    """Show files.
+
+    Args:
+        known: With ``--not-on-hub``, counts of all files that the other filters list.
+    """
     base = filters.roots[0] if len(filters.roots) == 1 else None
+    recorded = lru_cache(maxsize=64)(_recorded)
     count = size = 0
     while page := list(islice(rows, _PAGE)):
         count, size = count + len(page), size + sum(row.size for row in page)
-        show(entries([_line(row, base) for row in page]))
+        show(entries([_line(row, base, recorded) for row in page]))
     if count:
         show(f"{count_of(count, 'file')}, {count_bytes(size)}")
+    elif known.get("on_hub") and not _unasked(known):
+        all_of = "all " if known["on_hub"] > 1 else "the "
+        note(f"lorary: the hub has {all_of}{count_of(known['on_hub'], 'file')}")
     elif filters != library.Filters():
         note("lorary: no file in the index matches; lorary scan DIR adds files to it")
     else:
         note("lorary: the index is empty; lorary scan DIR fills it")
+    if unasked := _unasked(known):
+        note(f"lorary: {count_of(unasked, 'file')} not looked up yet; lorary scan DIR does it")
 
 
-def _line(row: Row, base: Path | None) -> tuple[list[str], list[str]]:
+def _unasked(known: Mapping[str, int]) -> int:
+    """Return how many files can be read and were never looked up on the hub."""
+    answered = sum(known.get(key, 0) for key in ("on_hub", "not_on_hub", "broken"))
+    return max(0, known.get("files", 0) - answered)
+
+
+def _line(row: Row, base: Path | None, recorded: _Recorded) -> tuple[list[str], list[str]]:
     path = _below(row.path, base)
     if row.error is not None:
         return [path, "", ""], [row.error[1]]
-    family = row.family or (f"{row.candidates[0]} …" if row.candidates else "?")
     rank = "" if row.rank is None else f"rank {row.rank}"
     kind = rank if row.kind == "adapter" else row.kind
-    return [path, family, kind], [*_facts(row, base)]
+    return [path, _base_of(row) if row.kind == "adapter" else "", kind], [
+        *_facts(row, base, recorded)
+    ]
+
+
+def _base_of(row: Row) -> str:
+    """Return the base model by its id, with the signs that `lorary inspect` uses."""
+    agreement, claimed = row.base.get("agreement"), row.base.get("claimed")
+    names = [row.family] if row.family else [*row.candidates]
+    if not names and claimed and agreement == "agree":
+        names = [claimed]
+    text = marked(names, row.base.get("likely"), row.base["confidence"])
+    return f"{text}{CONFLICT if agreement == 'conflict' else ''}"
 
 
 def _below(path: Path, base: Path | None) -> str:
@@ -184,15 +222,14 @@ def _below(path: Path, base: Path | None) -> str:
     return str(path.relative_to(base) if base is not None and base in path.parents else path)
 
 
-def _facts(row: Row, base: Path | None) -> Iterator[str]:
+def _facts(row: Row, base: Path | None, recorded: _Recorded) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
         yield " · ".join(words[:3])
     elif row.kind == "adapter":
         yield "no trigger words"
     if row.matches:
-        first = row.matches[0]
-        yield f"{first['adapter']}@{first['version']}"
+        yield _on_hub(row.path, row.matches, recorded)
     elif row.matches is not None:
         yield "not on the hub"
     if row.same_bytes:
@@ -203,6 +240,24 @@ def _facts(row: Row, base: Path | None) -> Iterator[str]:
         yield f"one of {len(row.run) + 1} of its run"
     if row.pair is not None:
         yield f"{row.half}, with {row.pair.name}"
+
+
+def _on_hub(path: Path, matches: Sequence[Mapping[str, Any]], recorded: _Recorded) -> str:
+    """Return the version that a file is: the one that it was pulled from, else the first."""
+    entry = recorded(path.parent).get(path.name)
+    came = (entry.adapter, entry.version) if entry is not None else None
+    found = next((one for one in matches if (one["adapter"], one["version"]) == came), matches[0])
+    others = len({one["adapter"] for one in matches}) - 1
+    more = f" and {count_of(others, 'other adapter')}" if others else ""
+    return f"{found['adapter']}@{found['version']}{more}"
+
+
+def _recorded(place: Path) -> Mapping[str, Entry]:
+    """Return the record of a folder: what Lorary wrote there; empty if it cannot be read."""
+    folder = Folder(place)
+    with suppress(LoraryError):
+        folder.load()
+    return folder.entries
 
 
 COMMANDS = {
@@ -217,7 +272,9 @@ COMMANDS = {
         _scan,
     ),
     "list": Command(
-        "List the files that lorary scan has read. Nothing is read or sent now.",
+        "List the files that lorary scan, import and push have read. Nothing is read or sent\n"
+        "now.\n\n"
+        "signs:\n" + MARKS,
         "  lorary list --missing-triggers\n"
         "  lorary list ~/ComfyUI --family sdxl --not-on-hub --json | jq -r .path",
         _configure_list,
