@@ -32,7 +32,7 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
         "not_finite": "A module has numbers that are not finite, or too large to compute with.",
         "overflow": "The result is too large for the number format.",
         "rank_too_large": "A module's factors or its update are too large to compute with.",
-        "same_file": "The output is the input.",
+        "same_file": "The output is an input.",
         "shape_invalid": "The tensors of a module don't fit together.",
         "size_too_small": "Even rank 1 needs more bytes than allowed.",
     }
