@@ -366,7 +366,7 @@ class ProjectInvalid(LoraryError, ValueError):
 
 
 class LockOutdated(LoraryError):
-    """``lorary.lock`` does not satisfy ``lorary.toml``, and may not be changed."""
+    """``lorary.lock`` is missing or does not satisfy ``lorary.toml``, and may not be changed."""
 
     code = "lock_outdated"
     title = "lorary.lock does not satisfy lorary.toml."
