@@ -427,7 +427,9 @@ class Hub(Curating, Packing, Reading, Resolving):
             to: ``owner/name``.
             details: Details of the adapter and the version.
             draft: Do not publish it; only users who may publish it can see it.
-            wait: Return only when the previews are ready or have failed; a draft has none.
+            wait: Wait for the previews: until they are ready or have failed, until no worker of the
+                hub has taken them for half a minute, or for 15 minutes. How the wait ended is in
+                ``version.previews.state`` of the result. A draft has none.
             on_progress: Called for every block.
             on_checked: Called before anything is sent, with the findings for the local files and
                 the adapter, None for a new one; an exception that it raises cancels the push.

@@ -150,7 +150,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """State of a version's previews: queued, running, ready, waiting, failed or none."""
+    """The previews of a version.
+
+    Attributes:
+        state: ``ready``, ``failed``, ``running``, ``queued``, ``waiting`` (no worker of the hub
+            renders this base model now), or ``none``.
+        reason: Why it is in this state, such as what it waits for; may be empty.
+    """
 
     state: str
     reason: str

@@ -467,7 +467,8 @@ def await_previews(
     """Poll until the previews are ready, cannot be rendered, or time is up.
 
     A state that may change without action, such as waiting for a worker that is starting, gets a
-    grace period. A hub that gives a reason for having no previews will not make any.
+    grace period. A hub that gives a reason for having no previews will not make any. `Hub.push`
+    documents how the wait can end.
     """
     deadline = time.monotonic() + _PREVIEWS_TIMEOUT_S
     entered, state, pause = time.monotonic(), version.previews.state, _POLL_S
