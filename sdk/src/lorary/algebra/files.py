@@ -244,7 +244,7 @@ def checked_head(
         raw = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:  # a file name or an argument that is not UTF-8
         message = "A name or a value of the metadata is not valid Unicode."
-        raise HeaderError(code="header_not_utf8", message=message) from error
+        raise HeaderError(message, code="header_not_utf8") from error
     raw += b" " * (-len(raw) % 8)
     head = struct.pack("<Q", len(raw)) + raw
     parse_header(head, size=len(head) + data_bytes)
