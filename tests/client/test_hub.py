@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lorary
-from lorary.client import Reference, errors
+from lorary.client import Reference, errors, models, packs
 from tests.client.conftest import SDK
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from lorary.client import Hub
     from tests.client.fakehub import FakeHub
@@ -45,6 +47,21 @@ def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:
         version = hub.version(Reference("ada", "noir", rev))
         assert (version.name, version.trigger_words) == ("v2", ("noir",))
     assert version.data["label"] == ""
+
+
+def test_files_have_the_hashes_and_the_json_of_the_hub(hub: Hub, fake: FakeHub) -> None:
+    row = {"path": "a.safetensors", "size": 1, "sha256": "0" * 64, "hashes": {"autov2": "c450"}}
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir")
+    fake.commit("ada/noir", [row])
+    (file,) = hub.files("ada/noir@v1")
+    assert (file.hashes, file.data["id"]) == ({"autov2": "c450"}, 0)
+
+
+@pytest.mark.parametrize("module", [models, packs])
+def test_all_values_of_a_response_keep_its_json(module: ModuleType) -> None:
+    values = [one for one in vars(module).values() if is_dataclass(one) and hasattr(one, "read")]
+    assert len(values) > 3
+    assert all("data" in {one.name for one in fields(value)} for value in values)
 
 
 def test_whoami_and_inspect(hub: Hub, fake: FakeHub, lora: Path) -> None:

@@ -106,7 +106,13 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a version; ``path`` is not validated: see `names.check_paths`."""
+    """A file of a version.
+
+    Attributes:
+        path: Its path in the version; it is not validated: see `names.check_paths`.
+        hashes: Kind (``autov2``, ``blake3``, …) to the hash that the hub computed; ``sha256`` is a
+            field of its own. Empty for files of other kinds than weights.
+    """
 
     path: str
     role: str
@@ -115,6 +121,8 @@ class File:
     sha256: str
     is_primary: bool
     download_url: str
+    hashes: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_weights(self) -> bool:
@@ -141,6 +149,7 @@ class Image:
     prompt: str
     seed: int
     strength: float | None
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Image:
@@ -267,6 +276,7 @@ class Part:
     number: int
     size_bytes: int
     sha256: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Part:
@@ -283,6 +293,7 @@ class Holder:
     name: str
     state: str
     url: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Holder:
@@ -319,6 +330,7 @@ class Upload:
     created_at: str = ""
     expires_at: str = ""
     version: Holder | None = None
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Upload:

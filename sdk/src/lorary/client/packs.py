@@ -48,6 +48,7 @@ class PackPart:
     state: str
     reason: str
     file_variant: str = ""  # the file's variant, such as fp16; empty for the primary file
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_at_hand(self) -> bool:
