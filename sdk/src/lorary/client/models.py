@@ -313,6 +313,8 @@ class Upload:
         expires_at: When it expires unless it is finished.
         version: Your first version with these bytes since the upload was announced; None if there
             is none, or if the hub does not report it.
+        adapter: Your adapter with these bytes, also in a revision without a version, such as a
+            README.md that was committed alone; empty if there is none.
     """
 
     id: str
@@ -330,6 +332,7 @@ class Upload:
     created_at: str = ""
     expires_at: str = ""
     version: Holder | None = None
+    adapter: str = ""
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
