@@ -57,6 +57,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             hub last signed in to, then http://127.0.0.1:8000.
         token: Access token; by default LORARY_TOKEN, then the stored token for this address. For
             a hub that is given by its name, LORARY_TOKEN is used only if it is the hub in use.
+            ``""`` means none: the hub is used without an account.
         home: Folder for tokens and the cache; by default LORARY_HOME, then ~/.lorary.
         timeout_s: Maximum time without data from the hub, in seconds.
 
@@ -75,7 +76,7 @@ class Hub(Curating, Packing, Reading, Resolving):
         folder = home_of(home)
         self.endpoint = endpoint_of(folder, endpoint)
         self._cache = Cache(folder / "cache")
-        is_named = not token and endpoint is not None and is_hub_name(endpoint)
+        is_named = token is None and endpoint is not None and is_hub_name(endpoint)
         found = (
             token_of_named(folder, self.endpoint)
             if is_named
