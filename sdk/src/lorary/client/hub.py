@@ -59,7 +59,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             a hub that is given by its name, LORARY_TOKEN is used only if it is the hub in use.
             ``""`` means none: the hub is used without an account.
         home: Folder for tokens and the cache; by default LORARY_HOME, then ~/.lorary.
-        timeout_s: Maximum time without data from the hub, in seconds.
+        timeout_s: Maximum time without data from the hub, in seconds, in each attempt.
 
     Raises:
         SettingInvalid: one of these values is invalid.
@@ -424,7 +424,8 @@ class Hub(Curating, Packing, Reading, Resolving):
         Pushing the same files again returns the existing version; a draft is then published.
 
         Args:
-            files: One file, or several that belong together.
+            files: One file, or several that belong together; folders are for `lorary push` and
+                `lorary import`.
             to: ``owner/name``.
             details: Details of the adapter and the version.
             draft: Do not publish it; only users who may publish it can see it.

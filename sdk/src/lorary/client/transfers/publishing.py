@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lorary import anatomy
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import (
+    FileMissing,
     Forbidden,
     Gone,
     Invalid,
@@ -289,6 +290,12 @@ def inspect_weights(place: Path) -> Inspection | None:
         FileMissing: it cannot be read.
         UploadRefused: a check found an error.
     """
+    if place.is_dir():
+        message = (
+            f"{place} is a folder, and this takes files: name those in it. To publish a training "
+            "run or many adapters, use `lorary push FOLDER` or `lorary import FOLDER`."
+        )
+        raise FileMissing(message, facts={"path": str(place)})
     with reading_file(place):
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
