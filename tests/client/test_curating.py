@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import errors
+from lorary.client import Details, errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lorary.client import Hub
     from tests.client.conftest import Ran
@@ -182,3 +183,16 @@ def test_a_hub_s_own_words_about_what_is_gone_are_told(run: Run, fake: FakeHub) 
     fake.answers.append(("/versions/v2", 410, {"Content-Type": "application/json"}, body))
     ran = run("info", f"{NAME}@v2")
     assert (ran.code, ran.err) == (3, "lorary: v2 was withdrawn: Rights.\n")
+
+
+def test_a_rating_that_does_not_exist_is_called_rating(hub: Hub, lora: Path) -> None:
+    details = Details(rating="odd")
+    for call in (lambda: hub.push(lora, NAME, details=details),):
+        with pytest.raises(errors.Invalid, match="Choose one: general") as caught:
+            call()
+        fields = caught.value.facts["fields"]
+        assert isinstance(fields, dict)
+        assert [*fields] == ["rating"]
+    with pytest.raises(errors.Invalid, match="Choose one: general") as caught:
+        hub.search("noir", max_rating="odd")
+    assert caught.value.facts["fields"].keys() == {"max_rating"}  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from lorary.client.finding import by_hash
 from lorary.client.finding.by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
-from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
+from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version, check_rating
 from lorary.client.names import Reference, StrPath, absolute, is_hub_name
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.packs import PREFIX, Packing, parse
@@ -133,9 +133,11 @@ class Hub(Curating, Packing, Reading, Resolving):
             limit: Maximum number; None for all.
 
         Raises:
-            Invalid: the limit is negative.
+            Invalid: the limit is negative, or there is no such rating.
         """
         require_limit(limit)
+        if max_rating:
+            check_rating(max_rating, "max_rating")
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
             "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lorary.client.errors import Invalid
 from lorary.client.http.json_answers import Record, findings_of
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 JSON = Mapping[str, Any]
 #: Content ratings, from the lowest to the highest.
 RATINGS = ("general", "suggestive", "mature", "explicit")
+
+
+def rating_fault(rating: str) -> str:
+    """Return a sentence if a text is no content rating; empty if it is one."""
+    if rating in RATINGS:
+        return ""
+    return f"“{rating[:100]}” is no content rating. Choose one: {', '.join(RATINGS)}."
+
+
+def check_rating(rating: str, field_name: str = "rating") -> None:
+    """Refuse a text that is no content rating.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if fault := rating_fault(rating):
+        raise Invalid(fault, facts={"fields": {field_name: [fault]}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES
 from lorary.client.errors import Invalid
+from lorary.client.models import rating_fault
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -72,6 +73,8 @@ class Details:
         for name in ("trigger_words", "optional_trigger_words"):
             if fault := _trigger_fault(getattr(self, name)):
                 faults[name] = fault
+        if self.rating and (fault := rating_fault(self.rating)):
+            faults["rating"] = fault
         strength = self.strength
         if strength is not None and not (
             math.isfinite(strength) and abs(strength) <= STRENGTH_LIMIT
