@@ -38,6 +38,18 @@ def test_empty_filters_are_not_sent(hub: Hub, fake: FakeHub) -> None:
     assert fake.seen[0].path == "/api/v1/adapters?family=sdxl&limit=100"
 
 
+def test_a_family_that_does_not_exist_is_answered_with_similar_ones(
+    hub: Hub, fake: FakeHub
+) -> None:
+    refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
+    for family, meant in (("sdlx", "sdxl"), ("Stable Difusion XL", "sdxl")):
+        fake.answers = [("adapters[?]family=", 400, {}, refused)]
+        with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\b") as caught:
+            hub.search("noir", family=family)
+        assert "hidream" not in caught.value.detail  # not all of them
+    assert list(hub.search(family="newer9")) == []  # one that only the hub knows
+
+
 def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:
     fake.publish("ada/noir", {"a.safetensors": b"1"})
     second = fake.publish("ada/noir", {"a.safetensors": b"2"}, trigger_words=["noir"])

@@ -28,7 +28,7 @@ from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.derived import Form
-from lorary.client.transfers.details import Details
+from lorary.client.transfers.details import Details, require_known_family
 from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
@@ -133,11 +133,12 @@ class Hub(Curating, Packing, Reading, Resolving):
             limit: Maximum number; None for all.
 
         Raises:
-            Invalid: the limit is negative, or there is no such rating.
+            Invalid: the limit is negative, or there is no such rating or family.
         """
         require_limit(limit)
         if max_rating:
             check_rating(max_rating, "max_rating")
+        require_known_family(self._session, family)
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
             "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,

@@ -18,7 +18,7 @@ from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.algebra.places import StrPath, output_path
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
-from lorary.anatomy.families import FAMILIES, family_title
+from lorary.anatomy.families import FAMILIES, family_title, similar_families
 from lorary.anatomy.inspection import inspect_file
 from lorary.anatomy.report import Anatomy
 
@@ -89,7 +89,9 @@ def convert(
         message = f"“{to}” is not a naming; use {', '.join((*TARGETS, *ALIASES))}"
         raise ValueError(message)
     if family is not None and family not in FAMILIES:
-        message = f"“{family}” is not a family"
+        close = similar_families(family)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        message = f"“{family}” is not a family{meant}"
         raise ValueError(message)
     old, new = Path(path), output_path(out, [path])
     with WeightFile(old) as file:

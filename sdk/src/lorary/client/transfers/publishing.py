@@ -228,7 +228,7 @@ def check(
         raise Invalid(msg)
     place, first = looked[0]
     require_family(looked, details.family)
-    require_known_family(session, details.family)
+    require_known_family(session, details.family, "Nothing was sent.")
     looked = ((place, with_configs(first, places)), *looked[1:])
     if known is not None and known.is_adapter_known:
         adapter = known.adapter
