@@ -4,7 +4,7 @@ noir light          both words, the last one may be unfinished
 "film noir"         a phrase
 -anime              not this word; also before a phrase or a field
 owner:ada           of this owner
-tag:film            in the tags; ``base:`` and ``trigger:`` work the same way
+tag:film            in the tags; ``base:`` (or ``family:``), ``kind:`` and ``trigger:`` work alike
 rank:8..32          rank from 8 to 32; ``rank:16``, ``rank:>=16``, ``rank:..8``
 size:<100mb         size of the files; kB, MB, GB as on the pages
 rating:general      content rating; ``rating:<=suggestive`` and other ranges of levels
@@ -32,7 +32,13 @@ FILE_ENDING = ".safetensors"
 MIN_UNFINISHED = 2
 
 #: Field → column of the search document.
-COLUMNS = {"tag": "tags", "base": "base", "trigger": "triggers"}
+COLUMNS = {
+    "tag": "tags",
+    "base": "base",
+    "family": "base",  # as the filter is called
+    "kind": "kind",
+    "trigger": "triggers",
+}
 #: Fields with ranges.
 LIMITED = frozenset({"rank", "size", "rating"})
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.accounts.permissions import writable_by
-from registry.blobs.selectors import kept_for_owner, shown_files
+from registry.blobs.selectors import keeping_files, kept_for_owner, shown_files
 from registry.errors import NotFound
 from registry.models import (
     Adapter,
@@ -146,6 +146,21 @@ def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
     for row in rows.annotate(found=F("revision__files__blob")):
         found.setdefault(row.found, []).append(row)
     return {one.pk: _first_since(one, found[one.blob_id]) for one in sent if one.blob_id in found}
+
+
+def committed_to(user: User, uploads: Iterable[Upload]) -> dict[int, Adapter]:
+    """Return upload id → the user's adapter that uses its bytes, with or without a version.
+
+    A revision without a version has, for example, an edited README.md. The newest one counts; one
+    query.
+    """
+    sent = [upload for upload in uploads if upload.blob_id is not None]
+    is_own = Q(revision__adapter__namespace__in=writable_by(user))
+    seen = Adapter.objects.visible_to(user).among("revision__adapter")
+    rows = keeping_files().filter(is_own, seen, blob__in={one.blob_id for one in sent})
+    rows = rows.select_related("revision__adapter__namespace").order_by("pk")
+    found = {row.blob_id: row.revision.adapter for row in rows}
+    return {one.pk: found[one.blob_id] for one in sent if one.blob_id in found}
 
 
 def published_as(user: User, namespace: Namespace, uploads: Sequence[Upload]) -> Version | None:

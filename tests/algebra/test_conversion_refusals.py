@@ -184,6 +184,8 @@ def test_a_file_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
     assert caught.value.code in ALGEBRA_CODES
     with pytest.raises(ValueError, match="is not a naming"):
         convert(path, to="forge", out=tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match=r"is not a family; did you mean sdxl\b"):
+        convert(path, to="kohya", out=tmp_path / "b.safetensors", family="sdlx")
     with pytest.raises(ValueError, match="is not a family"):
         convert(path, to="kohya", out=tmp_path / "b.safetensors", family="pony")
 

@@ -186,6 +186,7 @@ def test_a_list_takes_as_many_queries_for_many_as_for_one(
     assert counts[0] == counts[1]
     rows = as_ada.send("get", "uploads").json()["results"]
     assert [row["version"]["version"] for row in rows] == ["v1"] * 7
+    assert {row["adapter"] for row in rows} == {"ada/noir"}
 
 
 def test_a_list_counts_parts_and_only_an_upload_by_itself_tells_them(

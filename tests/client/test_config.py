@@ -20,10 +20,12 @@ from lorary.client.config import (
     token_of,
     token_of_named,
 )
-from lorary.client.errors import SettingInvalid
+from lorary.client.errors import NotFound, SettingInvalid
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.client.fakehub import FakeHub
 
 HUB = "https://hub.example"
 
@@ -108,6 +110,19 @@ def test_credentials_that_cannot_be_written_are_said_to_be(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(SettingInvalid, match="cannot be written"):
         stored(tmp_path / "file")
+
+
+def test_an_empty_token_means_none(
+    home: Path, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORARY_TOKEN", "lor_env")
+    assert token_of(home, HUB).secret == "lor_env"
+    found = token_of(home, HUB, "")
+    assert (found.secret, found.headers) == ("", {})
+    assert "without one" in found.place
+    with pytest.raises(NotFound, match="without one"), Hub(fake.url, "", home=home) as hub:
+        hub.info("ada/none")
+    assert "authorization" not in {name.casefold() for name in fake.seen[-1].headers}
 
 
 @pytest.mark.parametrize("token", ["lor x", "lor\nX-Evil: 1", "lör", "a\x00"])

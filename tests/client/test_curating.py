@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import errors
+from lorary.client import Details, errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lorary.client import Hub
     from tests.client.conftest import Ran
@@ -182,3 +183,46 @@ def test_a_hub_s_own_words_about_what_is_gone_are_told(run: Run, fake: FakeHub) 
     fake.answers.append(("/versions/v2", 410, {"Content-Type": "application/json"}, body))
     ran = run("info", f"{NAME}@v2")
     assert (ran.code, ran.err) == (3, "lorary: v2 was withdrawn: Rights.\n")
+
+
+def test_fields_of_an_adapter_are_edited_and_others_stay(
+    hub: Hub, run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    edited = hub.edit(NAME, title="Noir", tags=("film",), rating="mature")
+    assert (edited.title, edited.tags, edited.maturity) == ("Noir", ("film",), "mature")
+    readme = tmp_path / "README.md"
+    readme.write_text("---\nlicense: mit\n---\n\n# Noir\nHard light.\n")
+    ran = run("edit", NAME, "--card", readme, "--summary", "Light.", "--tag", "a", "--tag", "b")
+    assert (ran.code, ran.out) == (0, f"{fake.url}/{NAME}\n")
+    assert "front matter" in ran.err
+    sent = json.loads(fake.seen[-1].body)
+    assert sent == {"card": "# Noir\nHard light.\n", "summary": "Light.", "tags": ["a", "b"]}
+    document = run("edit", NAME, "--tag", "", "--licence", "mit", "--json").document
+    assert (document["adapter"], document["tags"], document["licence"]) == (NAME, [], "mit")
+    assert (document["title"], document["summary"]) == ("Noir", "Light.")
+    run("edit", NAME, "--rename", "dusk")
+    assert json.loads(fake.seen[-1].body) == {"name": "dusk"}
+
+
+def test_an_edit_without_a_field_or_with_a_version_is_wrong_usage(run: Run, fake: FakeHub) -> None:
+    fake.seen.clear()
+    for words in ([NAME], [f"{NAME}@v1", "--title", "x"], [NAME, "--rating", "odd"]):
+        assert run("edit", *words).code == 2, words
+    assert run("edit", NAME, "--card", "none.md").code == 3
+    assert fake.seen == []
+
+
+def test_a_rating_that_does_not_exist_is_called_rating(hub: Hub, lora: Path) -> None:
+    details = Details(rating="odd")
+    for call in (
+        lambda: hub.edit(NAME, rating="odd"),
+        lambda: hub.push(lora, NAME, details=details),
+    ):
+        with pytest.raises(errors.Invalid, match="Choose one: general") as caught:
+            call()
+        fields = caught.value.facts["fields"]
+        assert isinstance(fields, dict)
+        assert [*fields] == ["rating"]
+    with pytest.raises(errors.Invalid, match="Choose one: general") as caught:
+        hub.search("noir", max_rating="odd")
+    assert caught.value.facts["fields"].keys() == {"max_rating"}  # type: ignore[attr-defined]

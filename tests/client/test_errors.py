@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lorary
+from lorary.algebra import AlgebraError, convert
 from lorary.client import errors
 from lorary.client.http.json_answers import failure_of
 from registry import errors as server
+from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lorary import Hub
     from tests.client.fakehub import FakeHub
 
@@ -120,3 +124,23 @@ def test_a_negative_limit_is_invalid_at_once(hub: Hub, fake: FakeHub) -> None:
     with pytest.raises(errors.Invalid, match="0 or more"):
         hub.uploads(limit=-1)
     assert fake.seen == []
+
+
+def test_refusals_of_the_algebra_are_errors_of_the_package(tmp_path: Path) -> None:
+    path = tmp_path / "noir.safetensors"
+    for content, name, code in (
+        (b"", "HeaderError", "file_empty"),
+        (safetensors({"weight": ("F16", [4, 4])}), "AlgebraError", "not_an_adapter"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(lorary.LoraryError) as caught:
+            convert(path, to="kohya", out=tmp_path / "out.safetensors")
+        assert type(caught.value) is getattr(lorary, name)
+        assert isinstance(caught.value, ValueError)
+        assert caught.value.to_dict() == {"code": code, "message": str(caught.value)}
+
+
+def test_a_hub_cannot_send_an_error_of_a_local_file() -> None:
+    for cls in (lorary.HeaderError, lorary.SourceError, AlgebraError):
+        body = json.dumps({"code": cls.code, "detail": "No."}).encode()
+        assert type(failure_of(422, body)) is errors.Invalid

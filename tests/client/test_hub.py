@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lorary
-from lorary.client import Reference, errors
+from lorary.client import Reference, errors, models, packs
 from tests.client.conftest import SDK
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from lorary.client import Hub
     from tests.client.fakehub import FakeHub
@@ -36,6 +38,18 @@ def test_empty_filters_are_not_sent(hub: Hub, fake: FakeHub) -> None:
     assert fake.seen[0].path == "/api/v1/adapters?family=sdxl&limit=100"
 
 
+def test_a_family_that_does_not_exist_is_answered_with_similar_ones(
+    hub: Hub, fake: FakeHub
+) -> None:
+    refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
+    for family, meant in (("sdlx", "sdxl"), ("Stable Difusion XL", "sdxl")):
+        fake.answers = [("adapters[?]family=", 400, {}, refused)]
+        with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\b") as caught:
+            hub.search("noir", family=family)
+        assert "hidream" not in caught.value.detail  # not all of them
+    assert list(hub.search(family="newer9")) == []  # one that only the hub knows
+
+
 def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:
     fake.publish("ada/noir", {"a.safetensors": b"1"})
     second = fake.publish("ada/noir", {"a.safetensors": b"2"}, trigger_words=["noir"])
@@ -45,6 +59,21 @@ def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:
         version = hub.version(Reference("ada", "noir", rev))
         assert (version.name, version.trigger_words) == ("v2", ("noir",))
     assert version.data["label"] == ""
+
+
+def test_files_have_the_hashes_and_the_json_of_the_hub(hub: Hub, fake: FakeHub) -> None:
+    row = {"path": "a.safetensors", "size": 1, "sha256": "0" * 64, "hashes": {"autov2": "c450"}}
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir")
+    fake.commit("ada/noir", [row])
+    (file,) = hub.files("ada/noir@v1")
+    assert (file.hashes, file.data["id"]) == ({"autov2": "c450"}, 0)
+
+
+@pytest.mark.parametrize("module", [models, packs])
+def test_all_values_of_a_response_keep_its_json(module: ModuleType) -> None:
+    values = [one for one in vars(module).values() if is_dataclass(one) and hasattr(one, "read")]
+    assert len(values) > 3
+    assert all("data" in {one.name for one in fields(value)} for value in values)
 
 
 def test_whoami_and_inspect(hub: Hub, fake: FakeHub, lora: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_family_that_the_hub_does_not_know_is_refused(
 ) -> None:
     refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
     fake.answers = [("adapters[?]family=sd15", 400, {}, refused)] * 2
-    with pytest.raises(errors.Invalid, match=r"Did you mean sd1\?.* Nothing was sent"):
+    with pytest.raises(errors.Invalid, match=r"Did you mean sd1 .*\? Nothing was sent"):
         hub.push(lora, "ada/noir", details=Details(family="sd15"))
     ran = run("push", lora, "--to", "ada/noir", "--family", "sd15")
     assert (ran.code, "there is no family “sd15”; did you mean sd1" in ran.err) == (2, True)

@@ -92,7 +92,11 @@ def test_a_plan_is_shown_and_nothing_is_written(project: Folder, run: Run) -> No
 
 
 def test_frozen_fails_if_the_lock_would_change(fake: FakeHub, project: Folder, run: Run) -> None:
-    assert run("sync", "--frozen").code == 3
+    missing = run("sync", "--frozen", "--json")
+    assert (missing.code, missing.document["error"]["code"]) == (1, "lock_outdated")
+    assert f"{project.path} has no lorary.lock." in missing.document["error"]["message"]
+    with pytest.raises(LockOutdated, match=r"has no lorary\.lock"):
+        lorary.sync(frozen=True)
     run("lock")
     before = project.lock_path.read_bytes()
     changes = [

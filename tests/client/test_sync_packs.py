@@ -65,7 +65,10 @@ def test_the_files_and_the_description_are_the_same_elsewhere(
 ) -> None:  # fmt: skip
     answer(pack())
     answer(pack())
-    assert run("sync").code == 0
+    ran = run("sync", "--json")
+    assert ran.code == 0
+    facts = {row["path"]: (row["action"], row["version"], row["before"]) for row in ran.documents}
+    assert facts == dict.fromkeys([*FILES, DESCRIPTION], ("add", "v1", None))
     files = project.files
     assert {name: files[name] for name in FILES} == FILES
     parts = json.loads(files[DESCRIPTION])["variants"][0]["parts"]
@@ -156,7 +159,8 @@ def test_a_description_of_a_version_with_the_same_manifest_is_replaced(
     first, second = (f'version = "{name}"\nmanifest' for name in ("v1", "v2"))
     project.lock_path.write_text(project.lock_path.read_text().replace(first, second))
     answer(pack(version="v2"))
-    assert "~ studio--dusk.pack.json" in run("sync").out
+    *_, step = run("sync", "--json").documents
+    assert (step["action"], step["version"], step["before"]) == ("replace", "v2", None)
     assert run("verify").code == 0
 
 

@@ -62,11 +62,13 @@ def test_an_upload_says_which_version_has_it(run: Run, fake: FakeHub, hub: Hub) 
     begin(fake, "used", "accepted", version={**held, "api_url": "https://h/api"})
     begin(fake, "waits", "accepted", version=None)
     begin(fake, "elder", "accepted")  # a hub that does not say
+    begin(fake, "card", "accepted", version=None, adapter="ada/noir")
     lines = run("uploads").out.splitlines()
     assert lines[0].endswith("published: ada/noir@v3")
     assert lines[1].endswith("push it again to publish it")
-    told = [one["version"] for one in run("uploads", "--json").documents]
-    assert told == [held, None, None]
+    assert lines[3].endswith("committed: ada/noir")
+    told = [(one["version"], one["adapter"]) for one in run("uploads", "--json").documents]
+    assert told == [(held, None), (None, None), (None, None), (None, "ada/noir")]
     first = next(iter(hub.uploads())).version
     assert first == Holder("ada/noir", "v3", "published", "https://h/x")
 

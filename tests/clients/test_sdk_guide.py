@@ -30,7 +30,12 @@ INFOTEXT = "a red house <lora:noir:0.8>\nSteps: 20, Sampler: Euler, Size: 64x64,
 PRINTED = {
     "Download": ["noir.safetensors", " ('dim light',) ", "studio/noir@v2 done", "ada/ink done"],
     "diffusers": [],
-    "Search": ["studio/noir v2 ('dim light',)", "v2 published 4\n", "noir.safetensors "],
+    "Search": [
+        "studio/noir v2 ('dim light',)",
+        "v2 published 4\n",
+        "noir.safetensors ",
+        "same_weights studio/noir",
+    ],
     "Publish": ["v1 http", "yanked"],
     "Inspect and resolve": [" 4 adapter", "noir 0.8 "],
     "Folders": ["add ", "project/loras/noir.safetensors"],

@@ -68,7 +68,7 @@ def test_a_finding_is_plain_json_with_the_catalogued_severity() -> None:
 
 
 def test_a_refused_header_is_a_finding_with_its_facts() -> None:
-    error = HeaderError(code="hole", message="A hole.", offset=12, facts={"bytes": 4})
+    error = HeaderError("A hole.", code="hole", offset=12, facts={"bytes": 4})
     found = from_error(error)
     assert (found.code, found.severity) == ("hole", "error")
     assert found.evidence == {"bytes": 4, "offset": 12}

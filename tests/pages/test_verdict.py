@@ -416,6 +416,14 @@ def test_the_verdict_leads_to_its_explanation(client: Client, noir: Adapter) -> 
     assert f'id="{place}"' in client.get(address).content.decode()
 
 
+def test_the_fields_of_a_search_are_explained_in_the_help(client: Client) -> None:
+    for path in ("/browse", "/help/sdk", "/help/cli"):
+        assert 'href="/help/search"' in client.get(path).content.decode(), path
+    page = client.get("/help/search").content.decode()
+    assert "<code>kind:style</code>" in page
+    assert "<code>trigger:ohwx</code>" in page
+
+
 @pytest.mark.parametrize("name", ["nothing", "settings", "anatomy.md.md"])
 def test_there_is_no_other_help(client: Client, name: str) -> None:
     assert client.get(f"/help/{name}").status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,22 @@ def test_weights_make_a_version_and_all_else_a_commit(
     push(as_ada, inline("notes.md", b"# Other"))
     assert noir.versions.count() == 2
     assert main_of(noir).parent == main
+
+
+def test_the_uploads_name_the_adapter_of_a_file_that_was_committed_alone(
+    as_ada: Client, as_bob: Client, ada: User, noir: Adapter, client: Client
+) -> None:
+    assert push(as_ada, inline("README.md", b"# Noir")).status_code == 200
+    steps.accept(ada, OTHER, "loose.safetensors")
+    rows = as_ada.get("/api/v1/uploads").json()["results"]
+    found = {row["path"]: (row["version"], row["adapter"]) for row in rows}
+    assert found["README.md"] == (None, "ada/noir")
+    assert found["loose.safetensors"] == (None, None)
+    assert as_bob.get("/api/v1/uploads").json()["results"] == []
+    client.force_login(ada)
+    page = html.unescape(" ".join(client.get("/uploads").content.decode().split()))
+    assert "It is part of the files of ada/noir." in page
+    assert page.count("Checked and not published.") == 1  # the other
 
 
 def test_a_commit_that_changes_nothing_is_the_one_before(as_ada: Client, noir: Adapter) -> None:

@@ -40,7 +40,14 @@ def test_a_hyphen_inside_a_word_excludes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "column"), [("tag:film", "tags"), ("BASE:sdxl", "base"), ("trigger:ohwx", "triggers")]
+    ("text", "column"),
+    [
+        ("tag:film", "tags"),
+        ("BASE:sdxl", "base"),
+        ("trigger:ohwx", "triggers"),
+        ("family:sdxl", "base"),
+        ("kind:style", "kind"),
+    ],
 )
 def test_fields_name_a_column(text: str, column: str) -> None:
     (word,) = parse(text).words

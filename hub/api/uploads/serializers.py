@@ -98,6 +98,10 @@ class UploadOut(serializers.Serializer[Upload]):
         help_text="Your version that has these bytes: the first one created after the upload was "
         "announced, or else the oldest; null if there is none."
     )
+    adapter = serializers.SerializerMethodField(
+        help_text="Your adapter that has these bytes, in a version or in a revision without one, "
+        "such as a README.md that was committed alone; null if there is none."
+    )
     urls = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
@@ -134,6 +138,12 @@ class UploadOut(serializers.Serializer[Upload]):
         return (
             None if version is None else dict(VersionPlaceOut(version, context=self.context).data)
         )
+
+    def get_adapter(self, upload: Upload) -> str | None:
+        """Return the full name of the adapter with the file."""
+        version = self.context["versions"].get(upload.pk)
+        adapter = self.context["adapters"].get(upload.pk) if version is None else version.adapter
+        return None if adapter is None else adapter.full_name
 
     @extend_schema_field(UploadUrls)
     def get_urls(self, upload: Upload) -> dict[str, str | None]:

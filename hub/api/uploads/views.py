@@ -55,10 +55,11 @@ class _Answering(Endpoint):
         return self.answer(UploadOut, upload, status=status, **self.serializer_context([upload]))
 
     def serializer_context(self, rows: Sequence[Upload]) -> dict[str, Any]:
-        """Return progress and versions of uploads, in a fixed number of queries."""
+        """Return progress, versions and adapters of uploads, in a fixed number of queries."""
         return {
             "progress": checked_bytes(rows),
             "versions": upload_selectors.holding(self.signed_in(), rows),
+            "adapters": upload_selectors.committed_to(self.signed_in(), rows),
         }
 
 

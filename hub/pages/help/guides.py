@@ -18,7 +18,9 @@ from registry.cards import markdown
 from registry.errors import NotFound
 
 #: Documents that pages link to.
-DOCUMENTS = frozenset({"algebra", "anatomy", "cli", "clients", "findings", "previews", "sdk"})
+DOCUMENTS = frozenset(
+    {"algebra", "anatomy", "cli", "clients", "findings", "previews", "sdk", "search"}
+)
 
 _HEADING = re.compile(r"<(h[2-6])>(.*?)</\1>", re.DOTALL)
 #: Table rows about one code, such as a finding's, get an id to link to.

@@ -15,7 +15,7 @@ from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.templatetags.lorary import size
 from hub.upload_progress import checked_bytes
 from registry.accounts import quotas
-from registry.models import Namespace, Upload, UploadState, User, Version
+from registry.models import Adapter, Namespace, Upload, UploadState, User, Version
 from registry.scan import checks
 from registry.scan.ignored_paths import ARCHIVES, PICKLES
 from registry.uploads import receive
@@ -38,6 +38,7 @@ class UploadRow:
             ended.
         remarks: Findings of the checks.
         version: The version with the file.
+        adapter: The adapter with the file, if no version has it.
         go_on: URL of the next step; empty if there is none.
         can_cancel: Whether it can be cancelled.
     """
@@ -48,6 +49,7 @@ class UploadRow:
     percent: int | None = None
     remarks: Sequence[Remark] = ()
     version: Version | None = None
+    adapter: Adapter | None = None
     go_on: str = ""
     can_cancel: bool = False
 
@@ -105,10 +107,16 @@ def upload_row(user: User, upload: Upload) -> UploadRow:
 def upload_rows_of(user: User, rows: Sequence[Upload]) -> list[UploadRow]:
     """Return the rows of uploads from ``registry.uploads.selectors.overview``."""
     versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
-    return [_upload_row(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
+    adapters = upload_selectors.committed_to(user, rows)
+    return [
+        _upload_row(row, versions.get(row.pk), adapters.get(row.pk), checked.get(row.pk, 0))
+        for row in rows
+    ]
 
 
-def _upload_row(upload: Upload, version: Version | None, checked: int) -> UploadRow:
+def _upload_row(
+    upload: Upload, version: Version | None, adapter: Adapter | None, checked: int
+) -> UploadRow:
     word = str(UploadState(upload.state_now).label)
     remarks = remarks_of(upload.findings.all())
     if upload.state_now == UploadState.RECEIVING:
@@ -117,7 +125,7 @@ def _upload_row(upload: Upload, version: Version | None, checked: int) -> Upload
         text = _("The file has arrived and is being checked.")
         return UploadRow(upload, word, text, _percent(checked, upload), can_cancel=True)
     if upload.state == UploadState.ACCEPTED:
-        return _accepted(upload, word, version, remarks)
+        return _accepted(upload, word, version or adapter, remarks)
     if upload.state == UploadState.CANCELLED and version is not None:
         text = _("It was part of %(version)s, which was withdrawn.")
         return UploadRow(
@@ -147,12 +155,14 @@ def _receiving(upload: Upload, word: str) -> UploadRow:
 
 
 def _accepted(
-    upload: Upload, word: str, version: Version | None, remarks: list[Remark]
+    upload: Upload, word: str, holder: Version | Adapter | None, remarks: list[Remark]
 ) -> UploadRow:
-    if version is not None:
-        text = _("It is part of %(version)s.")
-        facts = text % {"version": _named(version)}
-        return UploadRow(upload, _("Used"), facts, remarks=remarks, version=version)
+    if isinstance(holder, Version):
+        text = _("It is part of %(version)s.") % {"version": _named(holder)}
+        return UploadRow(upload, _("Used"), text, remarks=remarks, version=holder)
+    if holder is not None:
+        text = _("It is part of the files of %(adapter)s.") % {"adapter": holder.full_name}
+        return UploadRow(upload, _("Used"), text, remarks=remarks, adapter=holder)
     if upload.blob is None or not upload.blob.is_stored:
         text = _("It was not published in time, and its data was deleted. Start a new upload.")
         return UploadRow(upload, word, text, remarks=remarks)

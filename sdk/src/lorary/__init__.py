@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lorary.lazy import names_of
 
 if TYPE_CHECKING:
+    from lorary.algebra.errors import AlgebraError
     from lorary.anatomy import Anatomy, Finding, Inspection
     from lorary.client import (
         AsyncHub,
@@ -73,11 +74,12 @@ if TYPE_CHECKING:
         VisibilityDiffers,
     )
     from lorary.library import lock, sync
-    from lorary.safetensors.errors import SourceError
+    from lorary.safetensors.errors import HeaderError, SourceError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlgebraError",
     "AlreadyPublished",
     "Anatomy",
     "AsyncHub",
@@ -94,6 +96,7 @@ __all__ = [
     "Finding",
     "Forbidden",
     "Gone",
+    "HeaderError",
     "Hub",
     "Incomplete",
     "Inspection",
@@ -146,6 +149,7 @@ __all__ = [
 
 #: Module to its names; all others are errors.
 _NAMES = {
+    "lorary.algebra.errors": ["AlgebraError"],
     "lorary.anatomy": ["Anatomy", "Finding", "Inspection"],
     "lorary.client": [
         "AsyncHub",
@@ -160,7 +164,7 @@ _NAMES = {
         "search",
     ],
     "lorary.library": ["lock", "sync"],
-    "lorary.safetensors.errors": ["SourceError"],
+    "lorary.safetensors.errors": ["HeaderError", "SourceError"],
 }
 
 __getattr__, __dir__ = names_of(__name__, {"lorary.client.errors": __all__, **_NAMES})

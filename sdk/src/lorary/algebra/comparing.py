@@ -32,6 +32,7 @@ from lorary.algebra.modules import (
     WholeModule,
     open_adapter,
 )
+from lorary.algebra.places import StrPath
 from lorary.algebra.together import open_together
 from lorary.anatomy.display_names import natural
 
@@ -59,7 +60,7 @@ class Energies:
         return {"total": self.total, "blocks": [block._asdict() for block in self.blocks]}
 
 
-def measure(path: Path) -> Energies:
+def measure(path: StrPath) -> Energies:
     """Return the energy of an adapter by block, in natural order.
 
     Raises:
@@ -142,7 +143,7 @@ class _Products(NamedTuple):
         return max(self.first + self.second - 2 * self.both, 0.0)
 
 
-def compare(first: Path, second: Path, *, family: str | None = None) -> Comparison:
+def compare(first: StrPath, second: StrPath, *, family: str | None = None) -> Comparison:
     """Compare two adapters; blocks have the names of the first one.
 
     Args:
@@ -155,8 +156,9 @@ def compare(first: Path, second: Path, *, family: str | None = None) -> Comparis
         HeaderError: A header breaks a rule.
         OSError: A file can't be read.
     """
-    names = [path.name for path in (first, second)]
-    with open_together([first, second], family=family, read_whole=_read_whole) as (one, other):
+    paths = [Path(first), Path(second)]
+    names = [path.name for path in paths]
+    with open_together(paths, family=family, read_whole=_read_whole) as (one, other):
         sums: dict[str, _Products] = {}
         for occurrences in align([one.all_modules, other.all_modules], names).values():
             module = occurrences[0][1]

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 
 from lorary.anatomy.claims.metadata import clean
+from lorary.base_error import LoraryError
 from lorary.safetensors import HeaderError
 
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
@@ -32,7 +33,7 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
         "not_finite": "A module has numbers that are not finite, or too large to compute with.",
         "overflow": "The result is too large for the number format.",
         "rank_too_large": "A module's factors or its update are too large to compute with.",
-        "same_file": "The output is the input.",
+        "same_file": "The output is an input.",
         "shape_invalid": "The tensors of a module don't fit together.",
         "size_too_small": "Even rank 1 needs more bytes than allowed.",
     }
@@ -40,20 +41,25 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
 """Code to meaning. Codes are part of the API: add, never rename."""
 
 
-class AlgebraError(ValueError):
-    """Raised for files and settings from which no exact result can be made.
+class AlgebraError(LoraryError, ValueError):
+    """Files and settings from which no exact result can be made.
 
     Attributes:
         code: One of `ALGEBRA_CODES`.
-        message: One or two sentences for people.
-        facts: JSON values that support the message, such as the module.
+        detail: One or two sentences for people.
+        facts: JSON values that support them, such as the module.
     """
 
-    def __init__(self, message: str, *, code: str, **facts: object) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.facts = facts
+    code = "algebra_refused"
+    title = "No exact result can be made."
+
+    def __init__(self, detail: str = "", *, code: str = "", **facts: object) -> None:
+        super().__init__(detail, code=code, facts=facts)
+
+    @property
+    def message(self) -> str:
+        """One or two sentences for people."""
+        return self.detail
 
 
 @contextmanager
@@ -78,4 +84,6 @@ def about(path: PurePath) -> Iterator[None]:
         raise AlgebraError(message, code=error.code, **error.facts) from error
     except HeaderError as error:
         message = f"{clean(path.name)}: {error.message}"
-        raise HeaderError(error.code, message, error.offset, error.facts) from error
+        raise HeaderError(
+            message, code=error.code, offset=error.offset, facts=error.facts
+        ) from error

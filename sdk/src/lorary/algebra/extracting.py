@@ -29,6 +29,7 @@ from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, write_weights
 from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
+from lorary.algebra.places import StrPath, output_path
 from lorary.algebra.storing import (
     KOHYA_ENDINGS,
     PEFT_ENDINGS,
@@ -91,9 +92,9 @@ class _Target(NamedTuple):
 
 
 def extract(
-    base: Path,
-    tuned: Path,
-    out: Path,
+    base: StrPath,
+    tuned: StrPath,
+    out: StrPath,
     *,
     rank: int,
     dtype: str | None = None,
@@ -104,17 +105,21 @@ def extract(
     Args:
         base: The checkpoint before training.
         tuned: The checkpoint after training, with the same names.
-        out: Path of the new file, which is replaced if it exists.
+        out: Path of the new file. It replaces an existing one, but never an input. Its folder is
+            created.
         rank: Largest rank of a module, at least 1.
         dtype: Number format of the factors; by default that of each weight in `tuned`,
             and BF16 for FP8.
         on_step: Called after each tensor that is written.
 
     Raises:
-        AlgebraError: The checkpoints have no changed weight that can be named in an adapter.
+        AlgebraError: The checkpoints have no changed weight that can be named in an adapter, or
+            `same_file`.
         HeaderError: A header breaks a rule.
         OSError: A file can't be read or written.
     """
+    base, tuned = Path(base), Path(tuned)
+    place = output_path(out, [base, tuned])
     with ExitStack() as stack:
         files = []
         for path in (base, tuned):
@@ -132,7 +137,7 @@ def extract(
             "modelspec.title": f"{tuned.stem}, rank {rank}",
             OPERATION: json.dumps(made, sort_keys=True, separators=(",", ":")),
         }
-        written = write_weights(out, plan, metadata, adds_hash=True, on_step=on_step)
+        written = write_weights(place, plan, metadata, adds_hash=True, on_step=on_step)
     return Extracted(written, tuple(results[target.module] for target in targets), left_out)
 
 

@@ -25,6 +25,7 @@ import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
+from lorary.algebra.places import StrPath, output_path
 from lorary.replacing import Writeback, replacement
 from lorary.safetensors import HeaderError, Limits, parse_header, read_header
 from lorary.safetensors.tensors import DTYPE_BITS, TensorInfo, Tensors
@@ -83,7 +84,7 @@ class WeightFile:
     tensors: Tensors
     metadata: Mapping[str, str]
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits | None = None) -> None:
+    def __init__(self, path: StrPath, *, limits: Limits | None = None) -> None:
         self.path = Path(path)
         with self.path.open("rb") as file:
             self.header = read_header(file, limits=limits)
@@ -169,7 +170,7 @@ DATA_HASH = "modelspec.hash_sha256"
 
 
 def write_weights(
-    path: Path,
+    path: StrPath,
     tensors: Mapping[str, PlannedTensor],
     metadata: Mapping[str, str],
     *,
@@ -180,7 +181,8 @@ def write_weights(
     """Write a file in its canonical form, and return its path, digest and size.
 
     Tensors are sorted by format (the widest first) and name, metadata by key. The data of one
-    tensor is in memory at a time. The file appears complete under its name, or not at all.
+    tensor is in memory at a time. The file appears complete under its name, or not at all; it
+    replaces an existing one. Its folder is created.
 
     Args:
         adds_hash: Whether to add the SHA-256 of the data section to the metadata.
@@ -192,6 +194,7 @@ def write_weights(
         OSError: The file can't be written.
         ValueError: The data of a tensor doesn't have the planned format and shape.
     """
+    path = output_path(path)
     names = sorted(tensors, key=lambda name: (_RANKS[tensors[name].dtype], name))
     ordered = {name: tensors[name] for name in names}
     blank = {**metadata, DATA_HASH: f"0x{'0' * 64}"} if adds_hash else metadata
@@ -241,7 +244,7 @@ def checked_head(
         raw = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:  # a file name or an argument that is not UTF-8
         message = "A name or a value of the metadata is not valid Unicode."
-        raise HeaderError(code="header_not_utf8", message=message) from error
+        raise HeaderError(message, code="header_not_utf8") from error
     raw += b" " * (-len(raw) % 8)
     head = struct.pack("<Q", len(raw)) + raw
     parse_header(head, size=len(head) + data_bytes)

@@ -20,6 +20,7 @@ import numpy as np
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
 from lorary.algebra.gram import Factors, Matrix, with_core
+from lorary.algebra.places import StrPath
 from lorary.algebra.scales import Configs, alpha_for, configs_for
 from lorary.algebra.shapes import pair_shape
 from lorary.anatomy.claims.config import (
@@ -171,7 +172,7 @@ def _matrix(file: WeightFile, module: FactorModule, role: str) -> Matrix:
 
 
 @contextmanager
-def open_adapter(path: Path, read_whole: ReadWhole | None = None) -> Iterator[Adapter]:
+def open_adapter(path: StrPath, read_whole: ReadWhole | None = None) -> Iterator[Adapter]:
     """Open a file with its `adapter_config.json`, if it has one beside it.
 
     Args:
@@ -182,6 +183,7 @@ def open_adapter(path: Path, read_whole: ReadWhole | None = None) -> Iterator[Ad
         HeaderError: The header breaks a rule.
         OSError: The file can't be read.
     """
+    path = Path(path)
     require_file(path)
     raw = config_beside(path)
     try:

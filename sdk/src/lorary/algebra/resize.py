@@ -30,6 +30,7 @@ from lorary.algebra.gram import (
 )
 from lorary.algebra.metadata.rules import OPERATION, operation_on, resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
+from lorary.algebra.places import StrPath, output_path
 from lorary.algebra.storing import (
     NewFactors,
     Plan,
@@ -70,17 +71,18 @@ class Resized:
         return sum(module.kept for module in self.modules) / total if total > 0 else 1.0
 
 
-def resize_to_rank(path: Path, out: Path, *, rank: int, dtype: str | None = None) -> Resized:
+def resize_to_rank(path: StrPath, out: StrPath, *, rank: int, dtype: str | None = None) -> Resized:
     """Write an adapter whose modules have at most a rank.
 
     Args:
         path: The adapter.
-        out: Path of the new file, which is replaced if it exists.
+        out: Path of the new file. It replaces an existing one, but never the input. Its folder is
+            created.
         rank: Largest rank, at least 1. Modules of a smaller rank are copied.
         dtype: Number format of the factors; by default those in the file.
 
     Raises:
-        AlgebraError: The file has no exact form, or its numbers are not finite.
+        AlgebraError: The file has no exact form, its numbers are not finite, or `same_file`.
         HeaderError: The header breaks a rule.
         OSError: A file can't be read or written.
         ValueError: The rank is below 1.
@@ -88,12 +90,15 @@ def resize_to_rank(path: Path, out: Path, *, rank: int, dtype: str | None = None
     if rank < 1:
         message = "the rank must be at least 1"
         raise ValueError(message)
+    place = output_path(out, [path])
     with open_adapter(path) as adapter:
         ranks = {name: _smaller(rank, module) for name, module in adapter.modules.items()}
-        return _write(adapter, out, ranks, dtype)
+        return _write(adapter, place, ranks, dtype)
 
 
-def resize_to_share(path: Path, out: Path, *, share: float, dtype: str | None = None) -> Resized:
+def resize_to_share(
+    path: StrPath, out: StrPath, *, share: float, dtype: str | None = None
+) -> Resized:
     """Write an adapter whose modules have the smallest ranks that keep a share of their energy.
 
     Args:
@@ -106,15 +111,18 @@ def resize_to_share(path: Path, out: Path, *, share: float, dtype: str | None = 
     if not 0 < share <= 1:
         message = "the share must be above 0 and at most 1"
         raise ValueError(message)
+    place = output_path(out, [path])
     with open_adapter(path) as adapter:
         ranks = {
             name: rank_for_share(_values(adapter, module), share)
             for name, module in adapter.modules.items()
         }
-        return _write(adapter, out, ranks, dtype)
+        return _write(adapter, place, ranks, dtype)
 
 
-def resize_to_bytes(path: Path, out: Path, *, size_bytes: int, dtype: str | None = None) -> Resized:
+def resize_to_bytes(
+    path: StrPath, out: StrPath, *, size_bytes: int, dtype: str | None = None
+) -> Resized:
     """Write an adapter of at most a size that keeps as much energy as possible.
 
     Ranks are given where a byte keeps the most energy, and every module keeps at least rank 1.
@@ -123,8 +131,9 @@ def resize_to_bytes(path: Path, out: Path, *, size_bytes: int, dtype: str | None
         AlgebraError: As in `resize_to_rank`, or `size_too_small`.
         HeaderError, OSError: As in `resize_to_rank`.
     """
+    place = output_path(out, [path])
     with open_adapter(path) as adapter:
-        return _write(adapter, out, _ranks_for_bytes(adapter, size_bytes, dtype), dtype)
+        return _write(adapter, place, _ranks_for_bytes(adapter, size_bytes, dtype), dtype)
 
 
 def _smaller(rank: int, module: FactorModule) -> int:

@@ -10,6 +10,7 @@ A table (`families/<id>.json`) lists the weights of a base model as templates wi
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import json
 import re
@@ -287,6 +288,16 @@ class _Titles(Mapping[str, str]):
 
 FAMILIES: Mapping[str, str] = _Titles()
 """Family id to title, in display order."""
+
+_MOST_SIMILAR = 5
+
+
+def similar_families(text: str) -> list[str]:
+    """Return the ids of the families whose id or title is most like a text, the best first."""
+    known = {name: name for name in FAMILIES}
+    known |= {title.casefold(): name for name, title in FAMILIES.items()}
+    close = difflib.get_close_matches(text.strip().casefold(), known, 2 * _MOST_SIMILAR)
+    return list(dict.fromkeys(known[one] for one in close))[:_MOST_SIMILAR]
 
 
 @cache

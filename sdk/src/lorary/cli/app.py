@@ -34,6 +34,7 @@ COMMANDS = {
     "report": ("adapters.report", "show what a version does to pictures, as the hub measured it"),
     "find": ("files.find", "look up the adapter of a file or a hash"),
     "resolve": ("files.resolve", "find the adapters that pictures and workflows use"),
+    "edit": ("adapters.edit", "change the title, the card or other fields of an adapter"),
     "alias": ("adapters.curation", "show the aliases of an adapter, or move one"),
     "yank": ("adapters.curation", "yank a version, or restore it"),
     "withdraw": ("adapters.curation", "withdraw a version or an adapter permanently"),

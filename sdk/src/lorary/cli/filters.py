@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterator, Mapping
 
 from lorary.cli.command import UsageError
 from lorary.client.errors import Invalid
-
-_CLOSE = 5
 
 
 def _families() -> Mapping[str, str]:
@@ -47,11 +44,9 @@ def known_family(text: str) -> str:
 
 def unknown_family(text: str) -> UsageError:
     """Return the error for a family that does not exist, with the most similar ones."""
-    families = _families()
-    known = {name: name for name in families}
-    known |= {title.casefold(): name for name, title in families.items()}
-    close = difflib.get_close_matches(text.casefold(), known, 2 * _CLOSE)
-    ids = list(dict.fromkeys(known[one] for one in close))[:_CLOSE]
+    from lorary.anatomy.families import similar_families  # noqa: PLC0415 - as above
+
+    ids = similar_families(text)
     meant = f"did you mean {' or '.join(ids)}?" if ids else "docs/families.md lists the ids"
     return UsageError(f"there is no family “{text}”; {meant}")
 

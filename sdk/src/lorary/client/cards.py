@@ -21,7 +21,7 @@ _RULE = re.compile(r"^[-=*_| :]{3,200}$")
 def card_lines(card: str) -> Iterator[str]:
     """Yield the lines of a card that have text: without marks, pictures, code and front matter."""
     is_code = False
-    for line in _without_front_matter(_without_comments(card[:_MOST_READ]).splitlines()):
+    for line in split_front_matter(_without_comments(card[:_MOST_READ]))[1].splitlines():
         if line.lstrip().startswith(_FENCES):
             is_code = not is_code
             continue
@@ -51,9 +51,13 @@ def _without_comments(text: str) -> str:
     return "".join([*kept, text[start:]])
 
 
-def _without_front_matter(lines: list[str]) -> list[str]:
+def split_front_matter(text: str) -> tuple[str, str]:
+    """Return the front matter of a README, empty without one, and the text after it."""
+    lines = text.splitlines(keepends=True)
     marks = [number for number, line in enumerate(lines) if line.rstrip() == _FRONT_MATTER]
-    return lines[marks[1] + 1 :] if len(marks) > 1 and marks[0] == 0 else lines
+    if len(marks) < 2 or marks[0] != 0:
+        return "", text
+    return "".join(lines[1 : marks[1]]), "".join(lines[marks[1] + 1 :]).lstrip("\r\n")
 
 
 def _plain(line: str) -> str:

@@ -293,6 +293,9 @@ def _named(credentials: Credentials, name: str) -> str:
 def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     """Return the token for an address; warn if it would be sent unencrypted.
 
+    Args:
+        token: The token to use; empty for none, None to look for one.
+
     Raises:
         SettingInvalid: the token contains invalid characters.
     """
@@ -319,7 +322,9 @@ def warn_if_unencrypted(endpoint: str, *, stacklevel: int = 2) -> None:
 
 
 def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
-    if token:
+    if token == "":
+        return FoundToken(place="If it is private, give a token: this client was made without one.")
+    if token is not None:
         place = (
             "It is the token that was given, not a stored one: "
             f"create another at {endpoint}/settings/tokens."

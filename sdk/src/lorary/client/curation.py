@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
 from lorary.client import packs
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON, Adapter, Version
+from lorary.client.models import JSON, Adapter, Version, check_rating
 from lorary.client.names import Reference
 
 if TYPE_CHECKING:
@@ -81,6 +81,49 @@ class Curating:
     """
 
     _session: Session
+
+    def edit(  # noqa: PLR0913 - fields, by keyword
+        self,
+        adapter: str | Reference,
+        *,
+        title: str | None = None,
+        summary: str | None = None,
+        card: str | None = None,
+        kind: str | None = None,
+        tags: Sequence[str] | None = None,
+        rating: str | None = None,
+        licence: str | None = None,
+        visibility: str | None = None,
+        name: str | None = None,
+    ) -> Adapter:
+        """Change fields of an adapter, and return it; those that are not given stay.
+
+        Args:
+            adapter: ``owner/name``.
+            title: Its title.
+            summary: One or two sentences.
+            card: The text of its page, in Markdown.
+            kind: style, character, concept, …
+            tags: Its tags, instead of all that it has.
+            rating: general, suggestive, mature or explicit.
+            licence: Such as cc-by-4.0.
+            visibility: public, unlisted or private.
+            name: Its new name; the old one leads to it.
+
+        Raises:
+            Invalid: a field has an invalid value; ``facts["fields"]`` has a sentence for each.
+            NameTaken, NameInvalid: the new name is in use, or is invalid.
+            Forbidden: this account may not change it.
+        """
+        if rating is not None:
+            check_rating(rating)
+        fields = {
+            "title": title, "summary": summary, "card": card, "kind": kind,
+            "tags": None if tags is None else list(tags), "maturity": rating, "licence": licence,
+            "visibility": visibility, "name": name,
+        }  # fmt: skip
+        data = {field: value for field, value in fields.items() if value is not None}
+        return Adapter.read(self._session.json("PATCH", _api_path(adapter), data=data))
 
     def aliases(self, adapter: str | Reference) -> tuple[Alias, ...]:
         """Return the aliases of an adapter and their targets, including ``main``."""

@@ -43,6 +43,8 @@ LoraryError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
 ├── SourceError            source_unreadable    of this client; also an OSError: a URL to inspect
+├── HeaderError            header_invalid       of this client; also a ValueError: no safetensors
+├── AlgebraError           algebra_refused      of this client; also a ValueError: lorary.algebra
 ├── FileUnreadable         file_unreadable      of this client; also a ValueError
 ├── ProjectInvalid         project_invalid      of this client; also a ValueError
 ├── LockOutdated           lock_outdated        of this client
@@ -366,7 +368,7 @@ class ProjectInvalid(LoraryError, ValueError):
 
 
 class LockOutdated(LoraryError):
-    """``lorary.lock`` does not satisfy ``lorary.toml``, and may not be changed."""
+    """``lorary.lock`` is missing or does not satisfy ``lorary.toml``, and may not be changed."""
 
     code = "lock_outdated"
     title = "lorary.lock does not satisfy lorary.toml."

@@ -18,7 +18,7 @@ from lorary.client.finding import by_hash
 from lorary.client.finding.by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
-from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
+from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version, check_rating
 from lorary.client.names import Reference, StrPath, absolute, is_hub_name
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.packs import PREFIX, Packing, parse
@@ -28,7 +28,7 @@ from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.derived import Form
-from lorary.client.transfers.details import Details
+from lorary.client.transfers.details import Details, require_known_family
 from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
@@ -57,8 +57,9 @@ class Hub(Curating, Packing, Reading, Resolving):
             hub last signed in to, then http://127.0.0.1:8000.
         token: Access token; by default LORARY_TOKEN, then the stored token for this address. For
             a hub that is given by its name, LORARY_TOKEN is used only if it is the hub in use.
+            ``""`` means none: the hub is used without an account.
         home: Folder for tokens and the cache; by default LORARY_HOME, then ~/.lorary.
-        timeout_s: Maximum time without data from the hub, in seconds.
+        timeout_s: Maximum time without data from the hub, in seconds, in each attempt.
 
     Raises:
         SettingInvalid: one of these values is invalid.
@@ -75,7 +76,7 @@ class Hub(Curating, Packing, Reading, Resolving):
         folder = home_of(home)
         self.endpoint = endpoint_of(folder, endpoint)
         self._cache = Cache(folder / "cache")
-        is_named = not token and endpoint is not None and is_hub_name(endpoint)
+        is_named = token is None and endpoint is not None and is_hub_name(endpoint)
         found = (
             token_of_named(folder, self.endpoint)
             if is_named
@@ -132,9 +133,12 @@ class Hub(Curating, Packing, Reading, Resolving):
             limit: Maximum number; None for all.
 
         Raises:
-            Invalid: the limit is negative.
+            Invalid: the limit is negative, or there is no such rating or family.
         """
         require_limit(limit)
+        if max_rating:
+            check_rating(max_rating, "max_rating")
+        require_known_family(self._session, family)
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
             "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,
@@ -423,11 +427,14 @@ class Hub(Curating, Packing, Reading, Resolving):
         Pushing the same files again returns the existing version; a draft is then published.
 
         Args:
-            files: One file, or several that belong together.
+            files: One file, or several that belong together; folders are for `lorary push` and
+                `lorary import`.
             to: ``owner/name``.
             details: Details of the adapter and the version.
             draft: Do not publish it; only users who may publish it can see it.
-            wait: Return only when the previews are ready or have failed; a draft has none.
+            wait: Wait for the previews: until they are ready or have failed, until no worker of the
+                hub has taken them for half a minute, or for 15 minutes. How the wait ended is in
+                ``version.previews.state`` of the result. A draft has none.
             on_progress: Called for every block.
             on_checked: Called before anything is sent, with the findings for the local files and
                 the adapter, None for a new one; an exception that it raises cancels the push.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lorary.client.errors import Invalid
 from lorary.client.http.json_answers import Record, findings_of
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 JSON = Mapping[str, Any]
 #: Content ratings, from the lowest to the highest.
 RATINGS = ("general", "suggestive", "mature", "explicit")
+
+
+def rating_fault(rating: str) -> str:
+    """Return a sentence if a text is no content rating; empty if it is one."""
+    if rating in RATINGS:
+        return ""
+    return f"“{rating[:100]}” is no content rating. Choose one: {', '.join(RATINGS)}."
+
+
+def check_rating(rating: str, field_name: str = "rating") -> None:
+    """Refuse a text that is no content rating.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if fault := rating_fault(rating):
+        raise Invalid(fault, facts={"fields": {field_name: [fault]}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +124,13 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a version; ``path`` is not validated: see `names.check_paths`."""
+    """A file of a version.
+
+    Attributes:
+        path: Its path in the version; it is not validated: see `names.check_paths`.
+        hashes: Kind (``autov2``, ``blake3``, …) to the hash that the hub computed; ``sha256`` is a
+            field of its own. Empty for files of other kinds than weights.
+    """
 
     path: str
     role: str
@@ -115,6 +139,8 @@ class File:
     sha256: str
     is_primary: bool
     download_url: str
+    hashes: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_weights(self) -> bool:
@@ -141,6 +167,7 @@ class Image:
     prompt: str
     seed: int
     strength: float | None
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Image:
@@ -150,7 +177,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """State of a version's previews: queued, running, ready, waiting, failed or none."""
+    """The previews of a version.
+
+    Attributes:
+        state: ``ready``, ``failed``, ``running``, ``queued``, ``waiting`` (no worker of the hub
+            renders this base model now), or ``none``.
+        reason: Why it is in this state, such as what it waits for; may be empty.
+    """
 
     state: str
     reason: str
@@ -261,6 +294,7 @@ class Part:
     number: int
     size_bytes: int
     sha256: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Part:
@@ -277,6 +311,7 @@ class Holder:
     name: str
     state: str
     url: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Holder:
@@ -296,6 +331,8 @@ class Upload:
         expires_at: When it expires unless it is finished.
         version: Your first version with these bytes since the upload was announced; None if there
             is none, or if the hub does not report it.
+        adapter: Your adapter with these bytes, also in a revision without a version, such as a
+            README.md that was committed alone; empty if there is none.
     """
 
     id: str
@@ -313,6 +350,8 @@ class Upload:
     created_at: str = ""
     expires_at: str = ""
     version: Holder | None = None
+    adapter: str = ""
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, value: object) -> Upload:

@@ -10,9 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client.errors import BadAnswer, Invalid, Unreachable
+from lorary.client.errors import BadAnswer, Unreachable
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON, RATINGS, File
+from lorary.client.models import JSON, RATINGS, File, check_rating
 from lorary.client.names import Reference
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
@@ -48,6 +48,7 @@ class PackPart:
     state: str
     reason: str
     file_variant: str = ""  # the file's variant, such as fp16; empty for the primary file
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_at_hand(self) -> bool:
@@ -280,9 +281,8 @@ class Packing:
             limit: Maximum number; None for all.
         """
         require_limit(limit)
-        if max_rating not in {"", *RATINGS}:
-            msg = f"“{max_rating[:100]}” is no content rating. Choose one: {', '.join(RATINGS)}."
-            raise Invalid(msg)
+        if max_rating:
+            check_rating(max_rating, "max_rating")
         parameters = {
             "q": query, "owner": owner, "kind": kind, "tag": tag, "family": family,
             "output": output, "limit": _PAGE if limit is None else min(max(limit, 1), _PAGE),

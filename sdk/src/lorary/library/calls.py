@@ -89,9 +89,12 @@ def load(folder: str | os.PathLike[str]) -> tuple[Project, Lock]:
     project = Project.load(Path(folder).absolute())
     locked = Lock.load(project.lock_path)
     if locked is None:
-        msg = f"{project.folder} has no {LOCK}. Write it with `lorary lock`."
-        raise FileMissing(msg)
+        raise FileMissing(_no_lock(project))
     return project, locked
+
+
+def _no_lock(project: Project) -> str:
+    return f"{project.folder} has no {LOCK}. Write it with `lorary lock`."
 
 
 def chosen(project: Project, names: Sequence[str]) -> tuple[Wish, ...]:
@@ -134,10 +137,11 @@ def frozen_lock(project: Project) -> Lock:
     """Return the lock as it is.
 
     Raises:
-        FileMissing: there is none.
-        LockOutdated: it does not satisfy ``lorary.toml``.
+        LockOutdated: there is none, or it does not satisfy ``lorary.toml``.
     """
-    project, locked = load(project.folder)
+    locked = Lock.load(project.lock_path)
+    if locked is None:
+        raise LockOutdated(_no_lock(project), facts={"path": str(project.lock_path)})
     faults = list(locked.faults(project))
     if faults:
         msg = f"{LOCK} does not satisfy {PROJECT}. {' '.join(faults)} Run `lorary lock`."
@@ -235,7 +239,7 @@ def sync(  # noqa: PLR0913 - options, by keyword
 
     Raises:
         FileMissing, ProjectInvalid: ``lorary.toml`` does not exist or cannot be used.
-        LockOutdated: the lock does not satisfy ``lorary.toml``, and is frozen.
+        LockOutdated: the lock is frozen, and is missing or does not satisfy ``lorary.toml``.
         Incomplete: something cannot be locked, and nothing was downloaded; or some files failed,
             and the others are in place.
         TargetUnusable, DiskFull: the files cannot be written; nothing was downloaded.

@@ -66,8 +66,8 @@ class Step:
         local_path: Its place.
         file: Its row of the lock; None if it is no longer locked, describes a pack, or is a
             sidecar.
-        version: The version that is there, if it is replaced or no longer locked; for the
-            description of a pack, the pack's; else empty.
+        version: The version that is there, if it is replaced or no longer locked; for a sidecar or
+            the description of a pack, the version that it describes; else empty.
         adapter: The adapter that a file that is no longer locked belongs to; else empty.
         replaces: The digest of the bytes that are replaced, if Lorary wrote them; else empty.
         bytes_fetched: Bytes received over the network.

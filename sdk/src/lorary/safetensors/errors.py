@@ -45,28 +45,34 @@ SOURCE_CODES: Mapping[str, str] = MappingProxyType(
 """Code to meaning. Codes are part of the API: add, never rename."""
 
 
-class HeaderError(ValueError):
-    """Raised for a file that this reader does not accept.
+class HeaderError(LoraryError, ValueError):
+    """A file that this reader does not accept.
 
     Attributes:
         code: One of `HEADER_CODES`.
-        message: One sentence for people.
+        detail: One sentence for people.
         offset: Byte of the file at which the error is, if known.
-        facts: JSON values that support the message.
+        facts: JSON values that support the sentence.
     """
+
+    code = "header_invalid"
+    title = "The header breaks a rule of safetensors."
 
     def __init__(
         self,
-        code: str,
-        message: str,
+        detail: str = "",
+        *,
+        code: str = "",
         offset: int | None = None,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+        super().__init__(detail, code=code, facts=facts)
         self.offset = offset
-        self.facts: dict[str, object] = dict(facts or {})
+
+    @property
+    def message(self) -> str:
+        """One sentence for people."""
+        return self.detail
 
 
 class SourceError(LoraryError, OSError):

@@ -86,8 +86,8 @@ def _read(source: Source, limits: Limits) -> Header:
     if len(raw) < length:
         message = f"The header has {length:,} bytes, but only {len(raw):,} of them are available."
         raise HeaderError(
+            message,
             code="file_truncated",
-            message=message,
             offset=8 + len(raw),
             facts={"header_bytes": length},
         )
@@ -101,12 +101,13 @@ def _length(source: Source, limits: Limits) -> int:
     size = source.size_bytes
     head = source.read_at(0, SNIFF_BYTES)
     if not head:
-        raise HeaderError(code="file_empty", message="The file is empty.", offset=0)
+        message = "The file is empty."
+        raise HeaderError(message, code="file_empty", offset=0)
     length = int.from_bytes(head[:8], "little")
     most = min(limits.header_bytes, FORMAT_HEADER_BYTES)
     if len(head) >= 8 and length <= most and 8 + length <= size:
         if head[8:9] != b"{":
-            raise HeaderError(code="header_bad_start", message=_bad_start(head), offset=8)
+            raise HeaderError(_bad_start(head), code="header_bad_start", offset=8)
         return length
     other_format = sniff(head)
     if other_format is not None:
@@ -114,7 +115,7 @@ def _length(source: Source, limits: Limits) -> int:
     code, offset, facts = "file_truncated", size, {"size_bytes": size}
     if len(head) < 8:
         message = f"The file has {len(head)} bytes; the length of the header alone takes eight."
-        raise HeaderError(code, message, offset=len(head), facts=facts)
+        raise HeaderError(message, code=code, offset=len(head), facts=facts)
     facts = {"header_bytes": length, "limit": most, "size_bytes": size}
     message = f"The header claims {length:,} bytes, but the file has only {size:,}."
     if length > most:
@@ -122,7 +123,7 @@ def _length(source: Source, limits: Limits) -> int:
         message = f"The header claims {length:,} bytes; {most:,} are allowed."
         if head[8:9] not in {b"{", b""}:
             message = f"This isn't a safetensors file: it doesn't begin with a length. {message}"
-    raise HeaderError(code, message, offset, facts)
+    raise HeaderError(message, code=code, offset=offset, facts=facts)
 
 
 def _bad_start(head: bytes) -> str:

@@ -122,11 +122,9 @@ def _check_depth(raw: bytes, bare: bytes, limits: Limits) -> None:
     levels = accumulate(map(_STEPS.__getitem__, marks))
     if max(levels, default=0) > limits.depth:
         offset = next((at for at, level in _levels(raw) if level > limits.depth), 0)
+        message = f"The header is nested too deeply; {limits.depth} levels are allowed."
         raise HeaderError(
-            code="header_too_complex",
-            message=f"The header is nested too deeply; {limits.depth} levels are allowed.",
-            offset=8 + offset,
-            facts={"limit": limits.depth},
+            message, code="header_too_complex", offset=8 + offset, facts={"limit": limits.depth}
         )
 
 
@@ -169,17 +167,17 @@ def _outside_texts(raw: bytes) -> bytes:
 def too_many_tensors(count: int, limits: Limits, offset: int | None = None) -> HeaderError:
     """Return the error for a file with more tensors than allowed."""
     return HeaderError(
-        "too_many_tensors",
         f"The file has {count:,} tensors; {limits.tensors:,} are allowed.",
-        offset,
-        {"tensors": count, "limit": limits.tensors},
+        code="too_many_tensors",
+        offset=offset,
+        facts={"tensors": count, "limit": limits.tensors},
     )
 
 
 def _too_complex(what: str, count: int) -> HeaderError:
     return HeaderError(
-        "header_too_complex",
         f"The header has {count:,} {what}, more than an adapter needs.",
+        code="header_too_complex",
         facts={"count": count},
     )
 

@@ -63,7 +63,7 @@ def sniff(head: bytes) -> HeaderError | None:
     """
     for offset, magic, code, message in _MAGIC:
         if head.startswith(magic, offset):
-            return HeaderError(code, message, 0)
+            return HeaderError(message, code=code, offset=0)
     return next((error for detect in _DETECTORS if (error := detect(head)) is not None), None)
 
 
@@ -79,7 +79,7 @@ def _zip(head: bytes) -> HeaderError | None:
         message = "This is a Keras model (.keras), not a safetensors file."
     else:
         message = "This is a ZIP archive, like PyTorch .pt files. Convert it to safetensors first."
-    return HeaderError("is_zip", message, 0)
+    return HeaderError(message, code="is_zip", offset=0)
 
 
 def _pickle(head: bytes) -> HeaderError | None:
@@ -88,7 +88,8 @@ def _pickle(head: bytes) -> HeaderError | None:
     ):  # opcode PROTO, version 2 to 5
         return None
     what = "an old PyTorch file (.pt, .ckpt, .bin)" if _TORCH_MAGIC in head[:20] else "a file"
-    return HeaderError("is_pickle", f"This is {what} written by Python's pickle. {_CONVERT}", 0)
+    message = f"This is {what} written by Python's pickle. {_CONVERT}"
+    return HeaderError(message, code="is_pickle", offset=0)
 
 
 def _pointer(head: bytes) -> HeaderError | None:
@@ -98,28 +99,28 @@ def _pointer(head: bytes) -> HeaderError | None:
     facts = {"points_to_bytes": int(size[1])} if size else {}
     what = f"the model of {int(size[1]):,} bytes" if size else "the model"
     message = f"This is a Git LFS pointer, not {what} it points to. Fetch it with `git lfs pull`."
-    return HeaderError("is_lfs_pointer", message, 0, facts)
+    return HeaderError(message, code="is_lfs_pointer", offset=0, facts=facts)
 
 
 def _onnx(head: bytes) -> HeaderError | None:
     if not _ONNX.match(head):
         return None
-    return HeaderError("is_other_model", f"This is an ONNX model{_NOT_OURS}", 0)
+    return HeaderError(f"This is an ONNX model{_NOT_OURS}", code="is_other_model", offset=0)
 
 
 def _text(head: bytes) -> HeaderError | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.lower().startswith(_WEB):
         message = "This is a web page, perhaps an error page. Download the file again."
-        return HeaderError("is_html", message, 0)
+        return HeaderError(message, code="is_html", offset=0)
     if text.startswith(_JSON_STARTS):
-        return HeaderError("is_json", _json_message(text), 0)
+        return HeaderError(_json_message(text), code="is_json", offset=0)
     # `head` may end inside a character.
     if len(head) >= 8 and not _UNPRINTABLE.search(head.decode("utf-8", "replace").rstrip("\ufffd")):
         message = (
             "This is a text file, not a safetensors file. Choose the file that the trainer wrote."
         )
-        return HeaderError("is_text", message, 0)
+        return HeaderError(message, code="is_text", offset=0)
     return None
 
 

@@ -45,7 +45,7 @@ def _check_padding(raw: bytes) -> None:
         foreign = len(rest) - len(rest.lstrip(b" "))
         if foreign < len(rest):
             message = "The header is padded with something other than spaces."
-            raise HeaderError(code="header_bad_padding", message=message, offset=8 + end + foreign)
+            raise HeaderError(message, code="header_bad_padding", offset=8 + end + foreign)
 
 
 class _Fault(Exception):
@@ -66,9 +66,7 @@ class _Reader:
             self._text = raw.decode()
         except UnicodeDecodeError as error:
             message = "The header is not valid UTF-8."
-            raise HeaderError(
-                code="header_not_utf8", message=message, offset=8 + error.start
-            ) from None
+            raise HeaderError(message, code="header_not_utf8", offset=8 + error.start) from None
 
     def read(self, data_bytes: int) -> Content:
         """Check everything, first the text and then the data, in order."""
@@ -130,10 +128,10 @@ class _Reader:
         offset = self._data_start + min(cursor, data_bytes)
         if cursor < data_bytes:
             message = f"{data_bytes - cursor:,} bytes follow the last tensor and belong to none."
-            raise HeaderError(code="trailing_bytes", message=message, offset=offset, facts=facts)
+            raise HeaderError(message, code="trailing_bytes", offset=offset, facts=facts)
         if cursor > data_bytes:
             message = f"The file ends {cursor - data_bytes:,} bytes before its last tensor does."
-            raise HeaderError(code="file_truncated", message=message, offset=offset, facts=facts)
+            raise HeaderError(message, code="file_truncated", offset=offset, facts=facts)
 
     def _members(self, place: int) -> Iterator[tuple[str, int, object, int]]:
         """Yield name, its position, value and its position of each member of an object.
@@ -189,7 +187,9 @@ class _Reader:
         self._refuse(fault, place)
 
     def _refuse(self, fault: _Fault, index: int) -> NoReturn:
-        raise HeaderError(fault.code, fault.message, self._at(index), fault.facts) from None
+        raise HeaderError(
+            fault.message, code=fault.code, offset=self._at(index), facts=fault.facts
+        ) from None
 
     def _at(self, index: int) -> int:
         """Return the byte offset in the file of a character."""

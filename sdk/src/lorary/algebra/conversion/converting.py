@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, replacing, write_weights
 from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import ALIASES, TARGETS
+from lorary.algebra.places import StrPath, output_path
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
-from lorary.anatomy.families import FAMILIES, family_title
+from lorary.anatomy.families import FAMILIES, family_title, similar_families
 from lorary.anatomy.inspection import inspect_file
 from lorary.anatomy.report import Anatomy
 
@@ -57,10 +57,10 @@ class Conversion:
 
 
 def convert(
-    path: str | os.PathLike[str],
+    path: StrPath,
     *,
     to: str,
-    out: str | os.PathLike[str],
+    out: StrPath,
     family: str | None = None,
     among: Collection[str] = (),
     replaces_config: bool = False,
@@ -70,16 +70,16 @@ def convert(
     Args:
         path: The file. PEFT's `adapter_config.json` beside it is read if it belongs to it.
         to: One of `TARGETS` or `ALIASES`.
-        out: The new file; it replaces an existing one. If it is named `adapter_model.safetensors`
-            and the target is `peft`, `adapter_config.json` is written beside it, unless the file
-            adapts several models.
+        out: The new file. It replaces an existing one, but never the input. Its folder is
+            created. If it is named `adapter_model.safetensors` and the target is `peft`,
+            `adapter_config.json` is written beside it, unless the file adapts several models.
         family: Id of the base model's family, where the file does not show it.
         among: Families to choose from if the file fits several, or shows none.
         replaces_config: Whether an existing `adapter_config.json` may be replaced. That of the
             input is never replaced.
 
     Raises:
-        AlgebraError: The file can't be converted exactly, or `config_exists`.
+        AlgebraError: The file can't be converted exactly, `config_exists`, or `same_file`.
         HeaderError: The file breaks a rule of the format.
         OSError: A file can't be read or written.
         ValueError: `to` or `family` doesn't exist.
@@ -89,10 +89,11 @@ def convert(
         message = f"“{to}” is not a naming; use {', '.join((*TARGETS, *ALIASES))}"
         raise ValueError(message)
     if family is not None and family not in FAMILIES:
-        message = f"“{family}” is not a family"
+        close = similar_families(family)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        message = f"“{family}” is not a family{meant}"
         raise ValueError(message)
-    old, new = Path(path), Path(out)
-    _check_places(old, new)
+    old, new = Path(path), output_path(out, [path])
     with WeightFile(old) as file:
         anatomy = _anatomy(old)
         sources = read_sources(file)
@@ -116,12 +117,6 @@ def convert(
             tuple(key for key in STALE if key in file.metadata),
             config,
         )
-
-
-def _check_places(old: Path, new: Path) -> None:
-    if new.exists() and old.samefile(new):
-        message = "The new file must have another place than the old one."
-        raise refuse(message, code="same_file")
 
 
 def _anatomy(path: Path) -> Anatomy:

@@ -48,6 +48,7 @@ from lorary.algebra.merging.whole import METHODS, ON_BASE, read_whole
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
 from lorary.algebra.naming.relations import names_of
+from lorary.algebra.places import StrPath, output_path
 from lorary.algebra.storing import NewFactors, Plan, cast, copied, planned, require_no_config
 from lorary.algebra.together import needs_kohya, open_together
 from lorary.anatomy import FAMILIES
@@ -85,7 +86,7 @@ class MergeSettings:
     dtype: str | None = None
     to: str | None = None
     family: str | None = None
-    base: Path | None = None
+    base: StrPath | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -134,8 +135,8 @@ class Merged:
 
 
 def merge(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[StrPath],
+    out: StrPath,
     *,
     strengths: Sequence[float],
     settings: MergeSettings | None = None,
@@ -148,12 +149,13 @@ def merge(
 
     Args:
         paths: The adapters.
-        out: Path of the new file, which is replaced if it exists.
+        out: Path of the new file. It replaces an existing one, but never an input or the base
+            model. Its folder is created.
         strengths: Strength of each adapter; those with 0 are left out.
         on_step: Called after each tensor that is written.
 
     Raises:
-        AlgebraError: A file has no exact form, or the files don't fit together.
+        AlgebraError: A file has no exact form, the files don't fit together, or `same_file`.
         HeaderError: A header breaks a rule.
         OSError: A file can't be read or written.
         ValueError: The strengths are not as many finite numbers as files, or all are 0.
@@ -162,10 +164,13 @@ def merge(
     if len(paths) != len(strengths) or not all(map(math.isfinite, strengths)):
         message = "give one finite strength for each file"
         raise ValueError(message)
-    used = [(path, weight) for path, weight in zip(paths, strengths, strict=True) if weight != 0]
+    used = [
+        (Path(path), weight) for path, weight in zip(paths, strengths, strict=True) if weight != 0
+    ]
     if not used:
         message = "at least one strength must differ from 0"
         raise ValueError(message)
+    out = output_path(out, [*paths, *([] if settings.base is None else [settings.base])])
     files = [path for path, _ in used]
     is_asked = len(files) > 1 or settings.to is not None or settings.base is not None
     families = common_families(files) if is_asked else frozenset()  # reads every header
@@ -205,11 +210,12 @@ def _opened_base(
     """Return the weights of the base model, with the names of the family that fits all files."""
     if settings.base is None:
         return None
-    require_file(settings.base)
+    base = Path(settings.base)
+    require_file(base)
     fitting = {settings.family} if settings.family else families
     family = next((one for one in FAMILIES if one in fitting), None)
-    with about(settings.base):
-        file = stack.enter_context(WeightFile(settings.base))
+    with about(base):
+        file = stack.enter_context(WeightFile(base))
     return BaseWeights(file, None if family is None else names_of(family))
 
 
@@ -286,7 +292,7 @@ class _Merge:
         if settings.max_rank is not None:
             found["max_rank"] = settings.max_rank
         if settings.base is not None:
-            found["base"] = settings.base.name
+            found["base"] = Path(settings.base).name
         if settings.mode in DENSITIES:
             found["density"] = self._density
         if settings.mode == "dare":

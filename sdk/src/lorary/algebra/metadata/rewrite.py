@@ -10,6 +10,7 @@ from pathlib import Path
 from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, checked_head, replacing
 from lorary.algebra.metadata.modelspec import PREFIX, VERSION, missing_keys, require_valid
 from lorary.algebra.metadata.rules import is_training_key
+from lorary.algebra.places import StrPath, output_path
 from lorary.anatomy.claims.config import require_file
 
 _PIECE_BYTES = 1024 * 1024
@@ -34,8 +35,8 @@ class Rewritten:
 
 
 def rewrite(
-    path: Path,
-    out: Path,
+    path: StrPath,
+    out: StrPath,
     *,
     strips_training: bool = False,
     values: Mapping[str, str] | None = None,
@@ -47,18 +48,20 @@ def rewrite(
     `modelspec.hash_sha256` is computed again.
 
     Args:
-        out: Path of the new file, which is replaced if it exists.
+        out: Path of the new file. It replaces an existing one, but never the input. Its folder is
+            created.
         strips_training: Whether to remove what describes the training, such as `ss_*`. ModelSpec,
             and what loaders need, stays, such as `ss_base_model_version`.
         values: New values by key.
         removes: Keys to remove.
 
     Raises:
-        AlgebraError: `metadata_invalid`; a value breaks ModelSpec.
+        AlgebraError: `metadata_invalid`, a value breaks ModelSpec; `same_file`.
         HeaderError: The file or the new metadata breaks a rule of the reader.
         OSError: A file can't be read or written.
     """
-    require_file(path)
+    place = output_path(out, [path])
+    require_file(Path(path))
     values = dict(values or {})
     for key, value in values.items():
         require_valid(key, value)
@@ -72,7 +75,7 @@ def rewrite(
         if any(key.startswith(PREFIX) for key in values):
             new.setdefault(_VERSION_KEY, VERSION)
         new |= values
-        written = _write(file, out, new)
+        written = _write(file, place, new)
     return Rewritten(
         written,
         tuple(sorted(old.keys() - new.keys())),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
+from lorary.algebra.places import StrPath
 from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import FORM, sketch_file
 from lorary.anatomy import inspect_file
 
 
-def sketch_document(path: Path) -> dict[str, object] | None:
+def sketch_document(path: StrPath) -> dict[str, object] | None:
     """Return the sketch of a file with the facts of its header; None if it can't be sketched.
 
     Raises:

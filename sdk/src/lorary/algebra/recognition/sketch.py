@@ -24,13 +24,13 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from lorary.algebra.block_energies import BlockEnergies
 from lorary.algebra.files import NUMPY_DTYPES, Array, WeightFile
+from lorary.algebra.places import StrPath
 from lorary.algebra.recognition.canonical import CanonicalModule, canonical_modules
 from lorary.algebra.recognition.projections import (
     DEPTH,
@@ -235,7 +235,7 @@ def _projector(header: Header, module: CanonicalModule) -> Projector | None:
     return projector if is_float and is_small else None
 
 
-def sketch_file(path: str | PathLike[str]) -> WeightSketches | None:
+def sketch_file(path: StrPath) -> WeightSketches | None:
     """Return the sketches of a file's weights, None if it can't be sketched.
 
     Raises:

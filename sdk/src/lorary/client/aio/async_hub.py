@@ -147,6 +147,7 @@ class AsyncHub:
     cancel_upload = _awaited(Hub.cancel_upload)
     create_pack = _awaited(Hub.create_pack)
     create_token = _awaited(Hub.create_token)
+    edit = _awaited(Hub.edit)
     edit_pack = _awaited(Hub.edit_pack)
     files = _awaited(Hub.files)
     find = _awaited(Hub.find)

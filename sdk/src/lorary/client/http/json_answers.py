@@ -161,7 +161,7 @@ _BY_STATUS: dict[int, type[LoraryError]] = {
 def _class_of(code: str, status: int) -> type[LoraryError]:
     """Return the class for a server's code, or for the HTTP status if the code is unknown."""
     for cls in every_class():
-        if cls.code == code and cls is not LoraryError:
+        if cls.code == code and cls.__module__ == Invalid.__module__:  # others are of local files
             return cls
     if status >= 500:
         return _BY_STATUS.get(status, ServerFault)

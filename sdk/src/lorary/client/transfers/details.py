@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES
+from lorary.anatomy.families import similar_families
 from lorary.client.errors import Invalid
+from lorary.client.models import rating_fault
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -72,6 +73,8 @@ class Details:
         for name in ("trigger_words", "optional_trigger_words"):
             if fault := _trigger_fault(getattr(self, name)):
                 faults[name] = fault
+        if self.rating and (fault := rating_fault(self.rating)):
+            faults["rating"] = fault
         strength = self.strength
         if strength is not None and not (
             math.isfinite(strength) and abs(strength) <= STRENGTH_LIMIT
@@ -92,8 +95,11 @@ class Details:
             raise Invalid(msg, facts={"fields": faults})
 
 
-def require_known_family(session: Session, family: str) -> None:
+def require_known_family(session: Session, family: str, consequence: str = "") -> None:
     """Refuse a base model that the hub does not know; it is asked about unknown ones alone.
+
+    Args:
+        consequence: A sentence for the end of the message.
 
     Raises:
         Invalid: as by `Details.require_valid`.
@@ -104,15 +110,14 @@ def require_known_family(session: Session, family: str) -> None:
         session.json("GET", "adapters", query={"family": family, "limit": 1})
     except Invalid as error:
         fault = _unknown_family(family)
-        facts = {"fields": {"family": fault}}
-        msg = f"family: {fault} Nothing was sent."
-        raise Invalid(msg, facts=facts) from error
+        msg = f"family: {fault} {consequence}".rstrip()
+        raise Invalid(msg, facts={"fields": {"family": fault}}) from error
 
 
 def _unknown_family(family: str) -> str:
-    close = difflib.get_close_matches(family, FAMILIES, n=1)
-    advice = f" Did you mean {close[0]}?" if close else ""
-    return f"“{family[:48]}” is not a known base model.{advice} Known are: {', '.join(FAMILIES)}."
+    close = similar_families(family)
+    meant = f"Did you mean {' or '.join(close)}?" if close else f"Known are: {', '.join(FAMILIES)}."
+    return f"“{family[:48]}” is not a known base model. {meant}"
 
 
 def _trigger_fault(words: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lorary import anatomy
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import (
+    FileMissing,
     Forbidden,
     Gone,
     Invalid,
@@ -227,7 +228,7 @@ def check(
         raise Invalid(msg)
     place, first = looked[0]
     require_family(looked, details.family)
-    require_known_family(session, details.family)
+    require_known_family(session, details.family, "Nothing was sent.")
     looked = ((place, with_configs(first, places)), *looked[1:])
     if known is not None and known.is_adapter_known:
         adapter = known.adapter
@@ -289,6 +290,12 @@ def inspect_weights(place: Path) -> Inspection | None:
         FileMissing: it cannot be read.
         UploadRefused: a check found an error.
     """
+    if place.is_dir():
+        message = (
+            f"{place} is a folder, and this takes files: name those in it. To publish a training "
+            "run or many adapters, use `lorary push FOLDER` or `lorary import FOLDER`."
+        )
+        raise FileMissing(message, facts={"path": str(place)})
     with reading_file(place):
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
@@ -467,7 +474,8 @@ def await_previews(
     """Poll until the previews are ready, cannot be rendered, or time is up.
 
     A state that may change without action, such as waiting for a worker that is starting, gets a
-    grace period. A hub that gives a reason for having no previews will not make any.
+    grace period. A hub that gives a reason for having no previews will not make any. `Hub.push`
+    documents how the wait can end.
     """
     deadline = time.monotonic() + _PREVIEWS_TIMEOUT_S
     entered, state, pause = time.monotonic(), version.previews.state, _POLL_S

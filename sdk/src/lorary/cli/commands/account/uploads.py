@@ -86,6 +86,7 @@ def _document(upload: Upload) -> dict[str, object]:
         "created_at": upload.created_at,
         "expires_at": upload.expires_at,
         "version": _held(upload.version),
+        "adapter": upload.adapter or None,
         "findings": [found.to_dict() for found in upload.findings],
     }
 
@@ -124,6 +125,8 @@ def _next(upload: Upload) -> str:
     version = upload.version
     if version is not None:
         return f"{version.state}: {version.adapter}@{version.name}"
+    if upload.adapter:
+        return f"committed: {upload.adapter}"
     return _NEXT.get(upload.state, "-")
 
 

@@ -56,7 +56,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
     ):
         session = hubs.session()
         account = publishing.read_account(session)  # refuses a wrong token before files are read
-        require_known_family(session, details.family)
+        require_known_family(session, details.family, "Nothing was sent.")
         adapter = publishing.existing(session, target, details.visibility)
         if adapter is None:
             publishing.require_namespace(account, target.owner)

@@ -105,31 +105,21 @@ def require_file(path: Path) -> None:
         raise errors.FileMissing(message, facts={"path": str(path)})
 
 
-@contextlib.contextmanager
-def algebra() -> Iterator[None]:
-    """Import what computes, with one thread, and report what it refuses.
+def require_algebra() -> None:
+    """Import what computes, with one thread.
 
     Raises:
-        LoraryError: numpy or ml_dtypes is missing, or the algebra refuses a file.
+        LoraryError: numpy or ml_dtypes is missing.
     """
     for name in _THREADS:  # read when numpy is imported
         os.environ.setdefault(name, "1")
     try:
-        refused: tuple[type[Exception], ...] = (
-            importlib.import_module("lorary.algebra.errors").AlgebraError,
-            importlib.import_module("lorary.safetensors").HeaderError,
-        )
         importlib.import_module("lorary.algebra.files")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("lorary"):
             raise
         message = "this needs numpy and ml_dtypes: pip install 'lorary[algebra]'"
         raise errors.LoraryError(message, code="extra_missing") from error
-    try:
-        yield
-    except refused as error:
-        facts = getattr(error, "facts", {})
-        raise errors.Invalid(str(error), code=getattr(error, "code", ""), facts=facts) from error
 
 
 @contextlib.contextmanager

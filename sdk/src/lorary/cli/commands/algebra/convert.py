@@ -12,8 +12,8 @@ from lorary.cli.command import Command, Parser
 from lorary.cli.commands.algebra.arguments import (
     add_family,
     add_out,
-    algebra,
     out_path,
+    require_algebra,
     require_family,
     written,
 )
@@ -42,10 +42,10 @@ def _convert(args: Namespace) -> int:
     args.family = require_family(args.family)
     path = Path(args.file)
     out = out_path(args, [path])
-    with algebra():
-        from lorary.algebra.conversion.converting import convert  # noqa: PLC0415 - needs numpy
+    require_algebra()
+    from lorary.algebra.conversion.converting import convert  # noqa: PLC0415 - needs numpy
 
-        found = convert(path, to=args.to, out=out, family=args.family, replaces_config=args.force)
+    found = convert(path, to=args.to, out=out, family=args.family, replaces_config=args.force)
     if args.json:
         emit(_document(found))
     else:

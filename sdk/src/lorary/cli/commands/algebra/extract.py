@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command, Parser
 from lorary.cli.commands.algebra.arguments import (
     add_out,
-    algebra,
     dtype_of,
     out_path,
+    require_algebra,
     steps,
     whole,
     written,
@@ -35,7 +35,8 @@ def _configure(parser: Parser) -> None:
 def _extract(args: Namespace) -> int:
     base, tuned = Path(args.base), Path(args.tuned)
     out = out_path(args, [base, tuned])
-    with algebra(), steps("Extracting tensor") as on_step:
+    require_algebra()
+    with steps("Extracting tensor") as on_step:
         from lorary.algebra.extracting import extract  # noqa: PLC0415 - needs numpy
 
         found = extract(base, tuned, out, rank=args.rank, dtype=dtype_of(args), on_step=on_step)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command, Parser
 from lorary.cli.commands.algebra.arguments import (
     add_family,
-    algebra,
+    require_algebra,
     require_family,
     require_file,
 )
@@ -30,10 +30,10 @@ def _configure_energy(parser: Parser) -> None:
 def _energy(args: Namespace) -> int:
     path = Path(args.file)
     require_file(path)
-    with algebra():
-        from lorary.algebra.comparing import measure  # noqa: PLC0415 - needs numpy
+    require_algebra()
+    from lorary.algebra.comparing import measure  # noqa: PLC0415 - needs numpy
 
-        found = measure(path)
+    found = measure(path)
     if args.json:
         emit(found.to_dict())
     else:
@@ -57,10 +57,10 @@ def _compare(args: Namespace) -> int:
     args.family = require_family(args.family)
     paths = [Path(args.first), Path(args.second)]
     _require_files(paths)
-    with algebra():
-        from lorary.algebra.comparing import compare  # noqa: PLC0415 - needs numpy
+    require_algebra()
+    from lorary.algebra.comparing import compare  # noqa: PLC0415 - needs numpy
 
-        found = compare(*paths, family=args.family)
+    found = compare(*paths, family=args.family)
     if args.json:
         emit(found.to_dict())
     else:

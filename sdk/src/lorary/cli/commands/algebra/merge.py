@@ -11,9 +11,9 @@ from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.commands.algebra.arguments import (
     add_family,
     add_out,
-    algebra,
     dtype_of,
     out_path,
+    require_algebra,
     require_family,
     share,
     steps,
@@ -72,7 +72,8 @@ def _merge(args: Namespace) -> int:
         message = "--base needs --max-rank: a merge against a base model is an approximation"
         raise UsageError(message)
     out = out_path(args, paths if base is None else [*paths, base])
-    with algebra(), steps("Merging tensor") as on_step:
+    require_algebra()
+    with steps("Merging tensor") as on_step:
         from lorary.algebra.merging.merge import MergeSettings, merge  # noqa: PLC0415 - needs numpy
 
         settings = MergeSettings(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command, Parser, size
 from lorary.cli.commands.algebra.arguments import (
     add_out,
-    algebra,
     dtype_of,
     out_path,
+    require_algebra,
     share,
     whole,
     written,
@@ -53,15 +53,15 @@ def _resize(args: Namespace) -> int:
     path = Path(args.file)
     out = out_path(args, [path])
     dtype = dtype_of(args)
-    with algebra():
-        from lorary.algebra import resize  # noqa: PLC0415 - needs numpy
+    require_algebra()
+    from lorary.algebra import resize  # noqa: PLC0415 - needs numpy
 
-        if args.rank is not None:
-            found = resize.resize_to_rank(path, out, rank=args.rank, dtype=dtype)
-        elif args.bytes is not None:
-            found = resize.resize_to_bytes(path, out, size_bytes=args.bytes, dtype=dtype)
-        else:
-            found = resize.resize_to_share(path, out, share=args.energy, dtype=dtype)
+    if args.rank is not None:
+        found = resize.resize_to_rank(path, out, rank=args.rank, dtype=dtype)
+    elif args.bytes is not None:
+        found = resize.resize_to_bytes(path, out, size_bytes=args.bytes, dtype=dtype)
+    else:
+        found = resize.resize_to_share(path, out, share=args.energy, dtype=dtype)
     if args.json:
         emit(_document(found))
     else:

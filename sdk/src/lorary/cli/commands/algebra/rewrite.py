@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lorary.cli.command import Command, Parser, UsageError
-from lorary.cli.commands.algebra.arguments import add_out, algebra, out_path, written
+from lorary.cli.commands.algebra.arguments import add_out, out_path, require_algebra, written
 from lorary.cli.output.text import emit, note, pairs, plain, show, strong
 
 
@@ -38,12 +38,12 @@ def _rewrite(args: Namespace) -> int:
         message = "say what to change: --strip-training, --set or --unset"
         raise UsageError(message)
     out = out_path(args, [path])
-    with algebra():
-        from lorary.algebra.metadata.rewrite import rewrite  # noqa: PLC0415 - needs numpy
+    require_algebra()
+    from lorary.algebra.metadata.rewrite import rewrite  # noqa: PLC0415 - needs numpy
 
-        found = rewrite(
-            path, out, strips_training=args.strip_training, values=values, removes=args.unset
-        )
+    found = rewrite(
+        path, out, strips_training=args.strip_training, values=values, removes=args.unset
+    )
     if args.json:
         emit(
             {

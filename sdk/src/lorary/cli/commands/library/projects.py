@@ -257,14 +257,17 @@ def _step_line(step: Step) -> str:
 
 def _step_document(step: Step, *, planned: bool) -> dict[str, object]:
     row = step.file
+    # Without a row, a step is about a description or a sidecar, or about what is not locked now.
+    is_before = row is not None or step.action in {"remove", "leave"}
+    version = row.version if row else "" if is_before else step.version
     return {
         "path": step.path,
         "local_path": str(step.local_path),
         "action": step.action,
         "planned": planned,
         "adapter": row.name if row else None,
-        "version": row.version if row else None,
-        "before": step.version or None,
+        "version": version or None,
+        "before": (step.version if is_before else "") or None,
         "size": row.size if row else None,
         "sha256": row.sha256 if row else None,
         "bytes_fetched": step.bytes_fetched,

@@ -1,0 +1,84 @@
+"""edit."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from lorary import client
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands.adapters.push import KINDS
+from lorary.cli.output.text import emit, note, plain, show
+from lorary.cli.references import on_hub
+from lorary.client.cards import split_front_matter
+from lorary.client.errors import reading_file
+from lorary.client.models import RATINGS
+
+_FIELDS = ("title", "summary", "kind", "tags", "rating", "licence", "visibility", "name")
+_VISIBILITIES = ("public", "unlisted", "private")
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("adapter", metavar="OWNER/NAME", help="the adapter")
+    parser.add_argument("--title", help="the title")
+    parser.add_argument("--summary", help="one or two sentences")
+    parser.add_argument("--card", metavar="FILE", help="the text of its page (Markdown)")
+    parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument(
+        "--tag",
+        action="append",
+        dest="tags",
+        metavar="TAG",
+        help='a tag; repeat it for several, which replace all tags; "" removes them',
+    )
+    parser.add_argument("--rating", choices=RATINGS, metavar="RATING", help=", ".join(RATINGS))
+    parser.add_argument("--licence", metavar="ID", help="the licence, such as cc-by-4.0")
+    parser.add_argument("--visibility", choices=_VISIBILITIES, help="who can see it")
+    parser.add_argument(
+        "--rename", dest="name", metavar="NAME", help="the new name; the old one leads to it"
+    )
+    add_endpoint(parser)
+
+
+def _edit(args: Namespace) -> int:
+    reference = client.Reference.parse(on_hub(args, args.adapter))
+    if reference.rev:
+        message = "specify the adapter alone, OWNER/NAME: versions never change"
+        raise UsageError(message)
+    fields = {name: value for name in _FIELDS if (value := getattr(args, name)) is not None}
+    if args.tags is not None:
+        fields["tags"] = [tag for tag in args.tags if tag]
+    if args.card is not None:
+        fields["card"] = _card(args.card)
+    if not fields:
+        message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
+        raise UsageError(message)
+    with client.Hub(args.endpoint) as hub:
+        adapter = hub.edit(reference, **fields)
+    if args.json:
+        emit({"adapter": adapter.full_name, **adapter.data})
+    else:
+        show(plain(adapter.url))
+    return 0
+
+
+def _card(place: str) -> str:
+    with reading_file(place):
+        text = Path(place).read_bytes().decode("utf-8", "replace")
+    matter, card = split_front_matter(text)
+    if matter:
+        note(f"lorary: the front matter of {plain(place)} is left out; use --tag, --licence, …")
+    return card
+
+
+COMMANDS = {
+    "edit": Command(
+        "Change the title, the text of the page or other fields of an adapter. What is not given\n"
+        "stays. Versions never change; lorary push publishes another one.",
+        '  lorary edit studio/noir --title "Film noir" --summary "Hard light and deep shadows."\n'
+        "  lorary edit studio/noir --card README.md --tag film --tag monochrome\n"
+        "  lorary edit studio/noir --rename film-noir",
+        _configure,
+        _edit,
+    ),
+}
