@@ -135,6 +135,17 @@ def prune(folder: Path, keep: int) -> int:
     return count
 
 
+@contextmanager
+def making(place: Path) -> Iterator[Path]:
+    """Create the folder of a set, and remove it after an error: its rows may fill the disk."""
+    place.mkdir(parents=True, mode=0o700)
+    try:
+        yield place
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
 def files_of(folder: Path) -> storage.LocalStore:
     """Return the store with the files of all sets."""
     return storage.LocalStore(folder / "files")

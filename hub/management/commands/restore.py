@@ -12,13 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.progress import MEND, Help, Meter, problem_lines
+from hub.management.progress import MEND, Help, Meter, place_problem, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.operations.backup import Restored
 from hub.operations.backup_sets import BackupSet
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
-from registry.errors import LoraryError
+from registry.errors import LoraryError, StorageFull
 
 EPILOG = """\
 The database of LORARY_DATABASE_URL must be empty; for SQLite, the file must not exist. Files are
@@ -69,6 +69,8 @@ class Command(BaseCommand):
             ):
                 taken = backup_sets.chosen(folder, options["set"])
                 result = backup.restore(folder, taken.name, progress=meter)
+        except (OSError, StorageFull) as error:
+            raise CommandError(place_problem(settings.LORARY.storage, error)) from error
         except (
             process_lock.Busy,
             backup_sets.BackupInvalid,
