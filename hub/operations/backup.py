@@ -51,6 +51,7 @@ from hub.plurals import counted
 from registry import events, storage
 from registry.audit.selectors import failed_backup, last_backup
 from registry.blobs import migrate_store
+from registry.jobs import workers
 from registry.local_files import flush, make_folder
 from registry.models import Blob, Hub
 from registry.uploads import store_change
@@ -203,6 +204,7 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
     )
     database_dumps.restore(rows)
     call_command("migrate", verbosity=0)
+    workers.forget_all()
     # With LORARY_SECRET_KEY no key is stored: the one of the set may be the one that it replaced.
     if _uses_stored_key() and (secret := place / "secret_key").exists():
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))

@@ -23,7 +23,8 @@ from hub.operations import backup, backup_sets, database_dumps, doctor, probes, 
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
-from registry.models import Adapter, Blob, Event
+from registry.jobs import leases, queue
+from registry.models import Adapter, Blob, Event, Job, Worker
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -274,6 +275,25 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
     assert (code, "incomplete: 1 file could not be saved" in said) == (1, True)
     assert "1 file not in this backup; restore them from a backup" in said
     assert Event.objects.get(verb="backup_restored").facts == {"folder": str(folder)}
+
+
+def test_processes_of_the_old_hub_are_not_restored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker.objects.create(name="old:1", queues=["checks"], seen_at=timezone.now())
+    job = queue.enqueue(queue="checks", task="check", args={}, key="k")
+    soon = timezone.now() + timedelta(seconds=30)
+    Job.objects.update(state="running", worker="old:1", attempt=1, lease_until=soon)
+    with leases.holding("search rebuild"):
+        backup.make(folder)
+        monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
+        monkeypatch.setattr(database_dumps, "restore", lambda _rows: None)
+        backup.restore(folder, names(folder)[0])
+        assert not leases.is_held("search rebuild")
+    (found,) = doctor.PROBES["workers"]()
+    assert "Workers seen recently: none." in found.message
+    job.refresh_from_db()
+    assert (job.state, job.worker, job.attempt, job.lease_until) == ("queued", "", 0, None)
 
 
 def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:
