@@ -35,6 +35,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+import lorary
 from hub.config import stored_key
 from hub.operations import backup_sets, database_dumps
 from hub.operations.backup_sets import (
@@ -229,6 +230,7 @@ def _manifest(rows: Path, made: Backup) -> dict[str, Any]:
         "format": FORMAT,
         "hub": own_identity(),
         "made_at": timezone.now().isoformat(),
+        "release": lorary.__version__,
         "rows": rows.name,
         "rows_sha256": _sha256(rows),
         "blobs_sha256": _sha256(rows.with_name("blobs.txt")),

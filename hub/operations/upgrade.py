@@ -128,10 +128,9 @@ def _workers() -> Finding:
 def _backup(folder: Path | None) -> Finding:
     if folder is None:
         return Finding("backup", "warning", "Not checked: name the folder with --backups.")
-    found = [one for one in backup_sets.sets(folder) if one.is_whole]
+    found = [one.made_at for one in backup_sets.sets(folder) if one.is_whole and one.made_at]
     if not found:
         return Finding("backup", "error", f"There is no complete backup in {folder}.")
-    made = datetime.strptime(found[-1].name, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-    age = datetime.now(UTC) - made
+    age = datetime.now(UTC) - found[-1]
     text = f"The newest complete backup is {age.total_seconds() / 3600:.1f} hours old."
     return Finding("backup", "warning" if age > OLD_BACKUP else "ok", text)
