@@ -163,8 +163,7 @@ def make(
 def record_failure(folder: Path, reason: str) -> None:
     """Record an attempt that saved nothing, unless the database cannot be written."""
     with suppress(DatabaseError):
-        facts = {"folder": str(folder), "reason": reason[:500]}
-        events.record(actor=None, verb="backup_failed", **facts)
+        events.record(actor=None, verb="backup_failed", folder=str(folder), reason=reason[:500])
 
 
 def last_failure() -> str:
