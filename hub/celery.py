@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from celery import Celery
-from celery.signals import task_postrun
+from celery.signals import setup_logging, task_postrun
 from django.conf import settings
 
 #: Seconds after which a worker that took a message has read it.
@@ -19,6 +19,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 app = Celery("lorary")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["registry", "previews"])
+
+
+@setup_logging.connect
+def keep_logging(**_kwargs: object) -> None:
+    """Keep the hub's logging: without a receiver, Celery sets the level of all loggers."""
 
 
 @task_postrun.connect

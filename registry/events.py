@@ -57,7 +57,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "operation": (
         "worker_state_requested", "job_cancelled", "job_retried", "checkpoints_imported",
         "checkpoints_removed", "files_reinspected", "files_rehashed", "files_mended",
-        "rerendered", "store_moved", "swept", "backup_made", "backup_restored",
+        "rerendered", "store_moved", "swept", "backup_made", "backup_failed",
+        "backup_restored",
     ),
     "audit log": ("audit_exported", "audit_pruned", "audit_days_set", "audit_addresses_erased"),
 }  # fmt: skip

@@ -228,6 +228,7 @@ def restores(hub: RunningHub, anew: RunningHub, backup: str) -> None:
     assert restored["files"]["done"] == made["blobs"]
     assert upload.id in restored["uploads"]["asked_again"]
     assert (anew.data / "secret_key").read_text() == (hub.data / "secret_key").read_text()
+    assert document_of(anew, "workers") == {"workers": []}  # those of the hub are not here
     with anew:
         anew.manage("doctor")
         ada = upload.person = Caller(anew.port, ada.token)  # tokens stay good

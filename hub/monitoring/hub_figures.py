@@ -131,3 +131,9 @@ def _contents(state: PartState) -> Iterator[Metric]:
         (),
         [((), made.timestamp())] if made else [],
     )
+    yield _gauge(
+        "backup_failed",
+        "1 if the last attempt at a backup saved nothing or not all files, otherwise 0.",
+        (),
+        [((), state.facts["has_backup_failed"])],
+    )

@@ -31,10 +31,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+import lorary
 from hub.config import stored_key
 from hub.operations import backup_sets, database_dumps
 from hub.operations.backup_sets import (
@@ -49,8 +50,9 @@ from hub.operations.backup_sets import (
 )
 from hub.plurals import counted
 from registry import events, storage
-from registry.audit.selectors import last_backup
+from registry.audit.selectors import failed_backup, last_backup
 from registry.blobs import migrate_store
+from registry.jobs import workers
 from registry.local_files import flush, make_folder
 from registry.models import Blob, Hub
 from registry.uploads import store_change
@@ -130,22 +132,22 @@ def make(
     if with_files:
         first = migrate_store.copy(source=storage.store(), target=target, progress=progress)
     name = timezone.now().strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-    place = folder / "sets" / name
-    place.mkdir(parents=True, mode=0o700)
-    rows = place / database_dumps.file_name()
-    with writing(place / "blobs.txt") as listing:
-        count, size = database_dumps.dump(rows, listing)
-    tally = migrate_store.Tally()
-    if with_files:
-        tally = migrate_store.copy(
-            source=storage.store(), target=target, blobs=named_in(place), progress=progress
-        )
-        tally.done, tally.bytes_done = tally.done + first.done, tally.bytes_done + first.bytes_done
-        tally.present = max(0, tally.present - first.done)
-    _save_secret(place)
-    made = Backup(name, count, size, tally)
-    facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
-    write(place / "manifest.json", json.dumps(facts))
+    with backup_sets.making(folder / "sets" / name) as place:
+        rows = place / database_dumps.file_name()
+        with writing(place / "blobs.txt") as listing:
+            count, size = database_dumps.dump(rows, listing)
+        tally = migrate_store.Tally()
+        if with_files:
+            tally = migrate_store.copy(
+                source=storage.store(), target=target, blobs=named_in(place), progress=progress
+            )
+            tally.done += first.done
+            tally.bytes_done += first.bytes_done
+            tally.present = max(0, tally.present - first.done)
+        _save_secret(place)
+        made = Backup(name, count, size, tally)
+        facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
+        write(place / "manifest.json", json.dumps(facts))
     not_saved = sum(len(facts[what]) for what in backup_sets.NOT_SAVED)
     recorded: dict[str, Any] = {}
     if not with_files:
@@ -156,6 +158,23 @@ def make(
         recorded["lacking"] = not_saved
     events.record(actor=None, verb="backup_made", subject=name, folder=str(folder), **recorded)
     return made
+
+
+def record_failure(folder: Path, reason: str) -> None:
+    """Record an attempt that saved nothing, unless the database cannot be written."""
+    with suppress(DatabaseError):
+        events.record(actor=None, verb="backup_failed", folder=str(folder), reason=reason[:500])
+
+
+def last_failure() -> str:
+    """Return a sentence about the last attempt at a backup if it failed, else ""."""
+    failed = failed_backup()
+    if failed is None:
+        return ""
+    hours = (timezone.now() - failed.created_at).total_seconds() / 3600
+    lacking = counted(failed.facts.get("lacking", 0), "file")
+    reason = failed.facts.get("reason", f"{lacking} could not be saved.")
+    return f"The last backup failed {hours:.1f} hours ago ({failed.facts['folder']}): {reason}"
 
 
 def last_complete() -> datetime | None:
@@ -185,6 +204,7 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
     )
     database_dumps.restore(rows)
     call_command("migrate", verbosity=0)
+    workers.forget_all()
     # With LORARY_SECRET_KEY no key is stored: the one of the set may be the one that it replaced.
     if _uses_stored_key() and (secret := place / "secret_key").exists():
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
@@ -209,6 +229,7 @@ def _manifest(rows: Path, made: Backup) -> dict[str, Any]:
         "format": FORMAT,
         "hub": own_identity(),
         "made_at": timezone.now().isoformat(),
+        "release": lorary.__version__,
         "rows": rows.name,
         "rows_sha256": _sha256(rows),
         "blobs_sha256": _sha256(rows.with_name("blobs.txt")),

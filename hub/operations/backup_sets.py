@@ -13,6 +13,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from django.utils.translation import gettext as _
@@ -49,6 +50,9 @@ class BackupSet:
     name: str  # name of its folder: the time when it was made
     blobs: int = 0  # number of files that its rows refer to
     lacking: int = 0  # number of those that could not be saved
+    bytes: int = 0  # their total size, without the rows
+    release: str = ""  # that of the hub; "" in sets of earlier ones
+    has_files: bool = True  # False: it has only the rows
     has_fewer: bool = False  # whether it is intended that it has far fewer files than earlier ones
     is_readable: bool = True  # whether its manifest is valid
 
@@ -56,6 +60,14 @@ class BackupSet:
     def is_whole(self) -> bool:
         """Whether every file that its rows refer to was saved."""
         return self.is_readable and not self.lacking
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When it was made; None if its folder was renamed."""
+        try:
+            return datetime.strptime(self.name, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
 
 def sets(folder: Path) -> list[BackupSet]:
@@ -65,7 +77,7 @@ def sets(folder: Path) -> list[BackupSet]:
 
 
 def chosen(folder: Path, name: str | None = None) -> BackupSet:
-    """Return a set by its name, the newest without a name.
+    """Return a set by its name; without one the newest complete set, or else the newest one.
 
     Raises:
         BackupInvalid: the set does not exist.
@@ -74,7 +86,7 @@ def chosen(folder: Path, name: str | None = None) -> BackupSet:
     if name is not None:
         found = [one for one in found if one.name == name]
     if found:
-        return found[-1]
+        return max(found, key=lambda one: (one.is_whole, one.is_readable, one.name))
     wanted = f"{name} is no finished backup" if name else "There is no finished backup"
     message = f"{wanted} in {folder}."
     raise BackupInvalid(message)
@@ -133,6 +145,17 @@ def prune(folder: Path, keep: int) -> int:
             target.delete(digest.hex())
             count += 1
     return count
+
+
+@contextmanager
+def making(place: Path) -> Iterator[Path]:
+    """Create the folder of a set, and remove it after an error: its rows may fill the disk."""
+    place.mkdir(parents=True, mode=0o700)
+    try:
+        yield place
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def files_of(folder: Path) -> storage.LocalStore:
@@ -198,4 +221,12 @@ def _described(place: Path) -> BackupSet:
     except BackupInvalid:
         return BackupSet(place.name, is_readable=False)
     lacking = sum(len(manifest.get(what, ())) for what in NOT_SAVED)
-    return BackupSet(place.name, manifest["blobs"], lacking, manifest.get("has_fewer", False))
+    return BackupSet(
+        place.name,
+        manifest["blobs"],
+        lacking,
+        manifest.get("bytes", 0),
+        manifest.get("release", ""),
+        has_files=manifest.get("with_files", True),
+        has_fewer=manifest.get("has_fewer", False),
+    )

@@ -92,11 +92,24 @@ def restore(source: Path) -> None:
         _restore_sqlite(source)
     else:
         options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-        _run(["pg_restore", *options, "--dbname", connection.settings_dict["NAME"], str(source)])
+        _run(
+            ["pg_restore", *options, "--dbname", connection.settings_dict["NAME"], str(source)],
+            source,
+        )
 
 
 def _dump_sqlite(target: Path, listing: TextIO) -> Listed:
     connection.ensure_connection()
+    try:
+        listed = _copied_sqlite(target, listing)
+    except sqlite3.Error as error:
+        message = f"The database cannot be copied to {target}: {error}."
+        raise RowsRefused(message) from error
+    flush(target)
+    return listed
+
+
+def _copied_sqlite(target: Path, listing: TextIO) -> Listed:
     with closing(sqlite3.connect(target)) as copy:
         connection.connection.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log
@@ -105,9 +118,7 @@ def _dump_sqlite(target: Path, listing: TextIO) -> Listed:
         if result != "ok":
             message = f"The copy of the database is corrupt: {result}"
             raise RowsRefused(message)
-        listed = _write_list(copy.execute(_STORED), listing)
-    flush(target)
-    return listed
+        return _write_list(copy.execute(_STORED), listing)
 
 
 def _write_list(blobs: Iterable[Named], listing: TextIO) -> Listed:
@@ -133,7 +144,7 @@ def _restore_sqlite(source: Path) -> None:
 def _dump_postgres(target: Path, listing: TextIO) -> Listed:
     with _snapshot() as name:
         _run(["pg_dump", "--format", "custom", "--no-owner", "--no-privileges", "--snapshot", name,
-              "--file", str(target)])  # fmt: skip
+              "--file", str(target)], target)  # fmt: skip
         blobs = Blob.objects.filter(is_stored=True).order_by("pk")
         # A cursor of the server, in the transaction of the snapshot.
         rows = blobs.values_list("sha256", "size_bytes").iterator(chunk_size=BATCH)
@@ -151,7 +162,8 @@ def _snapshot() -> Iterator[str]:
         yield cursor.fetchone()[0]
 
 
-def _run(command: Sequence[str]) -> None:
+def _run(command: Sequence[str], file: Path) -> None:
+    """Run a program of PostgreSQL; not each of its errors names the file of the copy."""
     environ = {**os.environ, **_postgres()}  # the password must not appear in the process list
     try:
         done = subprocess.run(
@@ -161,7 +173,7 @@ def _run(command: Sequence[str]) -> None:
         message = f"{command[0]} is not installed (Debian: postgresql-client)."
         raise RowsRefused(message) from error
     if done.returncode:
-        message = f"{command[0]}: {reason_of(done.stderr)}"
+        message = f"{command[0]} ({file}): {reason_of(done.stderr)}"
         raise RowsRefused(message)
 
 

@@ -519,7 +519,10 @@ def _pieces() -> Iterator[Report]:
 
 
 def _backups() -> Iterator[Report]:
-    """Report the age of the last complete backup, or of what was never saved."""
+    """Report a failed attempt, and the age of the last complete backup or of unsaved adapters."""
+    if failure := backup.last_failure():
+        hint = "Remove the cause and run `systemctl start lorary-backup`, or `manage.py backup`."
+        yield Report("backup", "warning", failure, hint)
     made = backup.last_complete()
     oldest = Adapter.objects.order_by("pk").values_list("created_at", flat=True).first()
     since = made or oldest or timezone.now()

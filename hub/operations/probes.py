@@ -25,6 +25,7 @@ from django.utils import timezone
 from hub.operations.backup import last_complete
 from hub.shared_cache import OPTIONS
 from registry import facet_counters, storage
+from registry.audit.selectors import failed_backup
 from registry.errors import StorageFull
 from registry.jobs import selectors as job_selectors
 from registry.models import Blob, FacetChange, FacetCount, Namespace, Upload, Worker
@@ -186,7 +187,7 @@ def _kind(queue: str) -> str:
 def count_contents(facts: Facts) -> None:
     """Count uploads and blobs with their sizes, by indexes, and listed adapters, by counters.
 
-    Also tell when the last complete backup was made.
+    Also tell when the last complete backup was made, and whether the last attempt failed.
     """
     uploads = Upload.objects.order_by().values("state")
     facts["uploads"] = {
@@ -207,6 +208,7 @@ def count_contents(facts: Facts) -> None:
     changed = FacetChange.objects.filter(**total).aggregate(n=Sum("delta", default=0))["n"]
     facts["adapters"] = counted + changed
     facts["last_backup"] = last_complete()
+    facts["has_backup_failed"] = failed_backup() is not None
     facts["charged_bytes"] = Namespace.objects.aggregate(n=Sum("used_bytes", default=0))["n"]
 
 

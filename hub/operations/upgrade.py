@@ -50,13 +50,25 @@ def check(backups: Path | None = None) -> Iterator[Finding]:
 
 
 def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[Finding]:
-    if not plan:
+    loader = executor.loader
+    newer = sorted(
+        f"{app}.{name}"
+        for app, name in set(loader.applied_migrations) - set(loader.disk_migrations)
+        if app in loader.migrated_apps
+    )
+    if newer:
+        text = (
+            f"A newer release has migrated the database: {counted(len(newer), 'migration')} that "
+            f"this one does not know, the last is {newer[-1]}. This release works with it unless "
+            "one of them said “contract”."
+        )
+        yield Finding("migrations", "warning", text)
+    elif not plan:
         yield Finding("migrations", "ok", "The database has the tables of this release.")
+    if not plan:
         return
-    applied = [
-        node for node in executor.loader.applied_migrations if node in executor.loader.graph.nodes
-    ]
-    running = executor.loader.project_state(applied)
+    applied = [node for node in loader.applied_migrations if node in loader.graph.nodes]
+    running = loader.project_state(applied)
     state = running.clone()
     for migration in plan:
         found = migration_rules.contracts(migration, state, running)
@@ -128,10 +140,9 @@ def _workers() -> Finding:
 def _backup(folder: Path | None) -> Finding:
     if folder is None:
         return Finding("backup", "warning", "Not checked: name the folder with --backups.")
-    found = [one for one in backup_sets.sets(folder) if one.is_whole]
+    found = [one.made_at for one in backup_sets.sets(folder) if one.is_whole and one.made_at]
     if not found:
         return Finding("backup", "error", f"There is no complete backup in {folder}.")
-    made = datetime.strptime(found[-1].name, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-    age = datetime.now(UTC) - made
+    age = datetime.now(UTC) - found[-1]
     text = f"The newest complete backup is {age.total_seconds() / 3600:.1f} hours old."
     return Finding("backup", "warning" if age > OLD_BACKUP else "ok", text)

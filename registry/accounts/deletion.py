@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from registry import events
 from registry.accounts import permissions, second_factor, transfer
 from registry.accounts.disabling import stop_work
-from registry.errors import Invalid, StateConflict
+from registry.errors import StateConflict
 from registry.models import Membership, Namespace, NamespaceName, Role, User
 from registry.packs import states as pack_states
 from registry.versions import withdraw
@@ -44,8 +44,8 @@ def delete(
     permissions.require_operator_over(actor, user)
     _require_other_managers(user)
     namespace, former = user.namespace, user.username
-    if transfer_to is not None and (transfer_to.pk == namespace.pk or _is_closed(transfer_to)):
-        raise Invalid(_("Transfer to another owner, whose account is not disabled."))
+    if transfer_to is not None:
+        transfer.require_other(namespace, transfer_to)
     by = actor or user
     with transaction.atomic():
         if transfer_to is not None:
@@ -66,10 +66,6 @@ def delete(
             transferred_to=transfer_to.pk if transfer_to is not None else None,
         )
     stop_work(user, former)
-
-
-def _is_closed(namespace: Namespace) -> bool:
-    return namespace.user is not None and not namespace.user.is_active
 
 
 def _require_other_managers(user: User) -> None:

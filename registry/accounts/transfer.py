@@ -6,15 +6,44 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from registry import events, facet_counters
-from registry.accounts import quotas
+from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
-from registry.errors import NameTaken
+from registry.errors import Invalid, NameTaken
 from registry.models import Adapter, Blob, Namespace, Pack, User
 from registry.packs import words
 from registry.search import documents
 
 
-def transfer_all(*, actor: User, source: Namespace, target: Namespace) -> int:
+def require_other(source: Namespace, target: Namespace) -> None:
+    """Require an owner who can receive what another one has.
+
+    Raises:
+        Invalid: it is the same owner, or a disabled account.
+    """
+    is_closed = target.user is not None and not target.user.is_active
+    if target.pk == source.pk or is_closed:
+        raise Invalid(_("Transfer to another owner, whose account is not disabled."))
+
+
+def transfer_account(*, actor: User | None, user: User, target: Namespace) -> int:
+    """Move everything of an account, which stays, to another owner; return how many.
+
+    Args:
+        actor: The operator; None on the command line.
+        user: The account; it may be disabled.
+        target: The new owner.
+
+    Raises:
+        NotFound, ScopeMissing, Invalid, StateConflict: see ``permissions.require_operator_over``
+            and ``require_other``.
+        NameTaken, QuotaExceeded: see ``transfer_all``.
+    """
+    permissions.require_operator_over(actor, user)
+    require_other(user.namespace, target)
+    return transfer_all(actor=actor, source=user.namespace, target=target)
+
+
+def transfer_all(*, actor: User | None, source: Namespace, target: Namespace) -> int:
     """Move everything that was not withdrawn to another owner, or nothing; return how many.
 
     The caller has checked that the actor may do this.
@@ -35,7 +64,9 @@ def transfer_all(*, actor: User, source: Namespace, target: Namespace) -> int:
     return len(moved_adapters) + len(moved_packs)
 
 
-def _transfer_adapter(actor: User, adapter: Adapter, source: Namespace, target: Namespace) -> None:
+def _transfer_adapter(
+    actor: User | None, adapter: Adapter, source: Namespace, target: Namespace
+) -> None:
     held = Blob.objects.filter(files__revision__adapter=adapter, is_stored=True).distinct()
     blobs = list(held)
     quotas.charge(namespace=target, blobs=blobs)
@@ -44,7 +75,7 @@ def _transfer_adapter(actor: User, adapter: Adapter, source: Namespace, target: 
     documents.save(adapter)
 
 
-def _rehome(actor: User, thing: Adapter | Pack, target: Namespace) -> None:
+def _rehome(actor: User | None, thing: Adapter | Pack, target: Namespace) -> None:
     """Give an adapter or a pack another owner."""
     adapters.refresh(thing)
     before = thing.full_name

@@ -120,6 +120,20 @@ def last_backup() -> Event | None:
     return made.order_by("-pk").first()
 
 
+def failed_backup() -> Event | None:
+    """Return the event of the last attempt at a backup, to any folder, if that failed.
+
+    An attempt fails if nothing or not all was saved. Those before a restore do not count: the rows
+    of a set have no event of that set.
+    """
+    verbs = ("backup_made", "backup_failed", "backup_restored")
+    rows = [Event.objects.filter(verb=verb).order_by("-pk").first() for verb in verbs]  # by index
+    last = max(filter(None, rows), key=lambda row: row.pk, default=None)
+    if last is None or last.verb == "backup_failed":
+        return last
+    return last if "lacking" in last.facts and "rows_only" not in last.facts else None
+
+
 def page(filters: Filters, *, limit: int, before: int | None = None) -> list[Entry]:
     """Return the newest events, or those with lower ids than ``before``."""
     rows, column = events(filters), _id_of(filters)

@@ -395,9 +395,17 @@ def release_dead() -> int:
 
 def release_own() -> int:
     """Release jobs of this process after a graceful stop, which is no attempt; return how many."""
-    mine = Job.objects.filter(state=JobState.RUNNING, worker=worker_name())
-    mine.filter(attempt__gt=0).update(attempt=F("attempt") - 1)
-    return _free(mine)
+    return _give_back(Job.objects.filter(state=JobState.RUNNING, worker=worker_name()))
+
+
+def release_all() -> int:
+    """Release all running jobs, which no process of this hub runs, without an attempt."""
+    return _give_back(Job.objects.filter(state=JobState.RUNNING))
+
+
+def _give_back(jobs: QuerySet[Job]) -> int:
+    jobs.filter(attempt__gt=0).update(attempt=F("attempt") - 1)
+    return _free(jobs)
 
 
 def _free(jobs: QuerySet[Job]) -> int:

@@ -20,7 +20,7 @@ from registry.accounts import permissions
 from registry.errors import NotFound
 from registry.jobs import queue
 from registry.jobs.identity import is_dead, worker_name
-from registry.models import Worker, WorkerWish
+from registry.models import Lease, Worker, WorkerWish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +96,14 @@ def drop_gone() -> int:
     dead = [name for name in Worker.objects.values_list("name", flat=True) if is_dead(name)]
     long_ago = timezone.now() - FORGET
     return Worker.objects.filter(Q(name__in=dead) | Q(seen_at__lt=long_ago)).delete()[0]
+
+
+def forget_all() -> None:
+    """Delete what the rows say about running processes: none of them runs on a restored hub."""
+    with transaction.atomic():
+        Worker.objects.all().delete()
+        Lease.objects.all().delete()
+        queue.release_all()
 
 
 def request_state(*, actor: User | AnonymousUser | None, worker_id: int, wish: str) -> Worker:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sqlite3
 import stat
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,11 +20,13 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
+import lorary
 from hub.operations import backup, backup_sets, database_dumps, doctor, probes, process_lock
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
-from registry.models import Adapter, Blob, Event
+from registry.jobs import leases, queue
+from registry.models import Adapter, Blob, Event, Job, Worker
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -251,15 +254,59 @@ def test_the_list_says_which_sets_are_not_whole(folder: Path) -> None:
     (folder / "sets" / third / "manifest.json").write_text("{")
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
+    facts, lacks = f"release {lorary.__version__}", "incomplete: 1 file could not be saved"
     assert out.getvalue().splitlines() == [
-        first,
-        f"{second}  incomplete: 1 file could not be saved",
-        f"{third}  damaged",
+        f"{first}  0.0 hours old  1 file  5 bytes  {facts}",
+        f"{second}  0.0 hours old  2 files  12 bytes  {facts}  {lacks}",
+        f"{third}  0.0 hours old  damaged",
     ]
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", "--json", stdout=out)
     told = [(one["name"], one["lacking"], one["is_whole"]) for one in json.loads(out.getvalue())]
     assert told == [(first, 0, True), (second, 1, False), (third, 0, False)]
+    second_set = json.loads(out.getvalue())[1]
+    assert (second_set["blobs"], second_set["bytes"]) == (2, 12)
+    assert second_set["release"] == lorary.__version__
+    assert datetime.fromisoformat(second_set["made_at"]) <= timezone.now()
+
+
+def test_sets_of_earlier_releases_and_of_rows_alone_are_listed(folder: Path) -> None:
+    made = backup.make(folder, with_files=False).name
+    manifest = folder / "sets" / made / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({k: v for k, v in facts.items() if k != "release"}))
+    old = (folder / "sets" / made).rename(folder / "sets" / "20200102T030405.000Z")
+    (old.parent / "renamed").mkdir()
+    shutil.copy(old / "manifest.json", old.parent / "renamed")
+    out = StringIO()
+    call_command("restore", "--from", str(folder), "--list", stdout=out)
+    first, second = out.getvalue().splitlines()
+    assert re.fullmatch(rf"{old.name}  \d{{4}} days old  0 files  0 bytes  rows only", first)
+    assert second == "renamed  0 files  0 bytes  rows only"
+
+
+def test_restore_takes_the_newest_complete_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    keep(b"there")
+    backup.make(folder)
+    complete = backup.make(folder).name
+    damage(keep(b"damaged"))
+    lacking = backup.make(folder).name
+    broken = backup.make(folder).name
+    (folder / "sets" / broken / "manifest.json").write_text("{")
+    own_settings(storage=(tmp_path / "other").as_uri())
+    monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
+    monkeypatch.setattr(database_dumps, "restore", lambda _rows: None)
+    code, said = run("restore", "--from", str(folder))
+    assert (code, said.startswith(f"{complete} is restored")) == (0, True)
+    assert f"The newer {lacking} is incomplete: 1 file could not be saved. It was skipped" in said
+    assert f"The newer {broken} is damaged. It was skipped" in said
+    code, said = run("restore", "--from", str(folder), "--json")
+    assert (code, json.loads(said)["skipped"]) == (0, [lacking, broken])
+    code, said = run("restore", "--from", str(folder), "--set", lacking, "--json")
+    told = json.loads(said)
+    assert (code, told["name"], told["lacking"], told["skipped"]) == (1, lacking, 1, [])
 
 
 def test_restore_says_that_the_set_it_took_was_not_whole(
@@ -274,6 +321,25 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
     assert (code, "incomplete: 1 file could not be saved" in said) == (1, True)
     assert "1 file not in this backup; restore them from a backup" in said
     assert Event.objects.get(verb="backup_restored").facts == {"folder": str(folder)}
+
+
+def test_processes_of_the_old_hub_are_not_restored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker.objects.create(name="old:1", queues=["checks"], seen_at=timezone.now())
+    job = queue.enqueue(queue="checks", task="check", args={}, key="k")
+    soon = timezone.now() + timedelta(seconds=30)
+    Job.objects.update(state="running", worker="old:1", attempt=1, lease_until=soon)
+    with leases.holding("search rebuild"):
+        backup.make(folder)
+        monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
+        monkeypatch.setattr(database_dumps, "restore", lambda _rows: None)
+        backup.restore(folder, names(folder)[0])
+        assert not leases.is_held("search rebuild")
+    (found,) = doctor.PROBES["workers"]()
+    assert "Workers seen recently: none." in found.message
+    job.refresh_from_db()
+    assert (job.state, job.worker, job.attempt, job.lease_until) == ("queued", "", 0, None)
 
 
 def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:
@@ -377,7 +443,7 @@ def test_restore_lists_the_sets(folder: Path) -> None:
     made = [backup.make(folder).name, backup.make(folder).name]
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
-    assert out.getvalue().split() == made
+    assert [line.split()[0] for line in out.getvalue().splitlines()] == made
 
 
 def test_restore_refuses_a_database_that_has_tables(folder: Path) -> None:

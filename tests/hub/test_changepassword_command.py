@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 
 from registry.accounts import users
 from registry.models import Event, User
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -45,10 +46,16 @@ def test_a_name_in_any_case_gets_the_password_it_signs_in_with(client: Client, g
 
 
 def test_it_says_how_to_revoke_access_tokens_as_well() -> None:
-    users.create_user(name="Anna")
-    assert "Access tokens of Anna still work. `manage.py token --user Anna --revoke-all`" in change(
+    anna = users.create_user(name="Anna")
+    tokens.issue(actor=anna, name="laptop")
+    used, _secret = tokens.issue(actor=anna, name="old")
+    assert "2 access tokens of Anna can still be used. `manage.py token --user Anna" in change(
         "anna"
     )
+    tokens.revoke(actor=anna, token_id=used.pk)
+    assert "1 access token of Anna can still be used." in change("anna")
+    tokens.revoke_all_of(actor=None, user=anna)
+    assert "token" not in change("anna")
 
 
 def test_without_a_terminal_it_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:

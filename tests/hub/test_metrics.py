@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "lorary.json"
 #: These are evaluated with written series, as their causes take long or a disk of one's own.
-NOT_PROVOKED = {"LorarySlow", "LoraryDiskNearlyFull", "LoraryBackupOld"}
+NOT_PROVOKED = {"LorarySlow", "LoraryDiskNearlyFull", "LoraryBackupFailed", "LoraryBackupOld"}
 #: On PostgreSQL only: tests/services/test_monitoring.py and test_replica.py.
 OF_POSTGRESQL = {"LoraryDatabaseConnections", "LoraryReplicaUnused"}
 #: A hub without a replica does not have it.
@@ -166,6 +166,7 @@ def test_alerts_that_cannot_be_provoked_here_fire_for_writtenseries_of(tmp_path:
         series_of(slow, {**labels, "le": "5.0"}): 90.0,
         series_of(slow, {**labels, "le": "+Inf"}): 100.0,
         series_of("lorary_disk_free_bytes", {"part": "storage"}): 2.0**30,
+        series_of("lorary_backup_failed", {}): 1.0,
         series_of("lorary_backup_last_success_timestamp_seconds", {}): -27 * 3600.0,
     }
     assert firing(tmp_path, {}, written) == NOT_PROVOKED | {"LoraryAbsent"}

@@ -221,6 +221,22 @@ def test_a_deletion_is_confirmed_by_the_name(
         run("enable", "ada")
 
 
+def test_a_disabled_account_gives_what_it_has_to_another_owner(ada: User, bob: User) -> None:
+    adapters.create(actor=ada, name="noir")
+    packs.create(actor=ada, name="night")
+    run("disable", "ada", "--reason", "left")
+    with pytest.raises(CommandError, match="not disabled"):
+        run("transfer", "bob", "--to", "ada")
+    assert run("transfer", "ADA", "--to", "bob") == "Adapters and packs of ada moved to bob: 2.\n"
+    assert bob.namespace.adapters.get().name == "noir"
+    assert bob.namespace.packs.get().name == "night"
+    assert User.objects.get(username="ada").disabled_reason == "left"
+    moved = Event.objects.get(verb="adapter_transferred")
+    assert (moved.actor, moved.subject, moved.facts) == (None, "bob/noir", {"before": "ada/noir"})
+    told = json.loads(run("transfer", "ada", "--to", "bob", "--json"))
+    assert (told["transferred"], told["to"], told["user"]["name"]) == (0, "bob", "ada")
+
+
 def test_an_export_is_written_to_a_file(ada: User, tmp_path: Path) -> None:
     place = tmp_path / "ada.json"
     assert run("export", "ada", "--to", str(place)) == f"Written to {place}.\n"
@@ -245,6 +261,9 @@ def test_an_export_is_written_to_a_file(ada: User, tmp_path: Path) -> None:
         (("quota", "ada", "much"), "is not a size"),
         (("delete", "ada", "--yes", "--transfer-to", "ada"), "another owner"),
         (("delete", "ada", "--yes", "--transfer-to", "none"), "no user or organisation"),
+        (("transfer", "ada"), "--to"),
+        (("transfer", "ada", "--to", "ada"), "another owner"),
+        (("transfer", "ada", "--to", "none"), "no user or organisation"),
         (("bury", "ada"), "invalid choice"),
     ],
 )

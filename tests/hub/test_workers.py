@@ -104,7 +104,7 @@ def wait_until(hub: RunningHub, count: int) -> list[dict[str, Any]]:
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_a_drained_worker_ends_and_is_not_started_again(tmp_path: Path) -> None:
-    with RunningHub(tmp_path / "hub") as hub:
+    with RunningHub(tmp_path / "hub", LOG_LEVEL="INFO") as hub:
         checks, render = sorted(wait_until(hub, 2), key=lambda one: one["queues"])
         assert checks["queues"] == ["checks"]
         assert render["queues"] == ["render", "render.miniature"]
@@ -115,6 +115,13 @@ def test_a_drained_worker_ends_and_is_not_started_again(tmp_path: Path) -> None:
         assert left["name"] == checks["name"]
         time.sleep(2)
         assert not any("queues render" in words for words in hub.pids().values())
-        assert "worker of render exited with code 0." in hub.log.read_text()
+        said = hub.log.read_text()
+        assert "worker of render exited with code 0." in said
+        assert f"worker {render['name']} started for render, render.miniature" in said
+        assert said.count(f"worker {render['name']} takes no further jobs: it is drained") == 1
+        assert f"worker {render['name']} stopped: drained" in said
         told(hub, "pause", "--all")
         assert told(hub)[0]["wish"] == "pause"
+    said = hub.log.read_text()
+    assert f"worker {checks['name']} started for checks" in said
+    assert f"worker {checks['name']} stopped: SIGTERM" in said

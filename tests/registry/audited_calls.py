@@ -181,10 +181,12 @@ class World:
     def recovery_code(self) -> str:
         return second_factor.renew_codes(actor=self.ada)[0]
 
-    def transfer(self) -> Any:
+    def transfer(self, *, is_account: bool = False) -> Any:
         source, target = self.other(), self.other().namespace
         adapters.create(actor=source, name="given")
         packs.create(actor=source, name="given-too")
+        if is_account:
+            return transfer.transfer_account(actor=self.ada, user=source, target=target)
         return transfer.transfer_all(actor=self.ada, source=source.namespace, target=target)
 
     def derived(self) -> Any:
@@ -302,6 +304,9 @@ CALLS: dict[str, tuple[Any, str]] = {
     "registry.accounts.second_factor.reset": (
         lambda w: second_factor.reset(actor=w.ada, user=w.other(has_app=True)),
         "second_factor_removed",
+    ),
+    "registry.accounts.transfer.transfer_account": (
+        lambda w: w.transfer(is_account=True), "adapter_transferred pack_transferred"
     ),
     "registry.accounts.transfer.transfer_all": (
         lambda w: w.transfer(), "adapter_transferred pack_transferred"

@@ -83,6 +83,7 @@ ELSEWHERE = {
     "tests/hub/test_storage_command.py": ["files_mended", "store_moved"],
     "tests/hub/test_sweep_command.py": ["swept"],
     "tests/hub/test_backups.py": ["backup_made", "backup_restored"],
+    "tests/hub/test_failed_backups.py": ["backup_failed"],
 }  # fmt: skip
 
 

@@ -261,6 +261,17 @@ def test_pending_migrations_workers_and_backups_are_told(tmp_path: Path) -> None
 
 
 @pytest.mark.django_db
+def test_a_database_of_a_newer_release_is_told() -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("registry", "9001_newer")
+    recorder.record_applied("an_app_that_is_gone", "0001_initial")
+    _code, found = check()
+    (told,) = found["migrations"]
+    assert told["state"] == "warning"
+    assert "1 migration that this one does not know, the last is registry.9001" in told["message"]
+
+
+@pytest.mark.django_db
 def test_a_migration_that_removes_something_stops_the_check() -> None:
     """As if ``registry.0021``, which removed a column, were pending with all that follow it."""
     recorder = MigrationRecorder(connection)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from hub.http.problems import is_full
 from hub.management.options import whole_number
-from hub.management.progress import Help, Meter, problem_lines
+from hub.management.progress import Help, Meter, place_problem, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.operations.missing_database import missing_hub
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
-from registry.errors import LoraryError
+from registry.errors import LoraryError, StorageFull
 from registry.local_files import is_open, make_folder
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ Exit code 3: the backup was made, but older ones were not removed; the output sa
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
 
-REFUSALS = (
-    process_lock.Busy,
+#: Errors after which nothing was saved.
+FAILURES = (
     backup.ForeignFolder,
     database_dumps.RowsRefused,
     LoraryError,
+    OSError,
+    DatabaseError,
 )
 NO_LOCKS = (
     "This folder is on a file system without locks: make sure that no other process makes or "
@@ -118,16 +121,12 @@ class Command(BaseCommand):
                     progress=meter,
                 )
                 pruned, reason = _prune(folder, keep) if keep else (0, "")
-        except REFUSALS as error:
+        except process_lock.Busy as error:  # no failure: the other one records its result
             raise CommandError(str(error)) from error
-        except OSError as error:
-            message = f"Cannot use {error.filename or folder}: {error.strerror or error}."
-            raise CommandError(message) from error
-        except DatabaseError as error:
-            message = (
-                f"Database error: {error}. Is it this hub's database? Run `manage.py migrate`."
-            )
-            raise CommandError(missing_hub() or message) from error
+        except FAILURES as error:
+            reason = _reason(error, folder)
+            backup.record_failure(folder, reason)
+            raise CommandError(reason) from error
         meter.end()
         return made, pruned, reason
 
@@ -144,6 +143,18 @@ class Command(BaseCommand):
             self.stdout.write(f"Older backups were not removed: {reason}")
         for line in problem_lines(files):
             self.stdout.write(line)
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Return why nothing was saved, with the place."""
+    if isinstance(error, OSError | StorageFull):
+        return place_problem(folder, error)
+    if not isinstance(error, DatabaseError):
+        return str(error)
+    if is_full(error):
+        return f"The disk of the hub's database is full: {error}."
+    message = f"Database error: {error}. Is it this hub's database? Run `manage.py migrate`."
+    return missing_hub() or message
 
 
 def _require_sensible(options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 from django.core.management.base import CommandError
 
+from hub.plurals import counted
 from registry import events
 from registry.models import User
 
@@ -25,8 +26,9 @@ class Command(changepassword.Command):
         name = options["username"] or getpass.getuser()
         user = rows.model.objects.get(username=name)
         events.record(actor=None, verb="password_changed", about=user)
-        self.stdout.write(
-            f"Access tokens of {name} still work. `manage.py token --user {name} --revoke-all` "
-            "revokes them."
-        )
+        if count := sum(token.is_live for token in user.access_tokens.all()):
+            self.stdout.write(
+                f"{counted(count, 'access token')} of {name} can still be used. "
+                f"`manage.py token --user {name} --revoke-all` revokes all."
+            )
         return result

@@ -18,14 +18,14 @@ from django.utils import timezone
 
 from hub.config import save_move
 from hub.management.options import whole_number
-from hub.management.progress import MEND, Help, Meter, listed, problem_lines
+from hub.management.progress import MEND, Help, Meter, listed, place_problem, problem_lines
 from hub.operations import process_lock
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
 from registry import events, storage
 from registry.blobs import migrate_store
 from registry.blobs.migrate_store import Tally
-from registry.errors import LoraryError, StorageAway
+from registry.errors import LoraryError, StorageAway, StorageFull
 from registry.storage import BlobStore
 from registry.uploads import store_change
 from registry.uploads.store_change import MovedUploads
@@ -90,6 +90,9 @@ class Command(BaseCommand):
         except StorageAway as error:
             why = f"A store cannot be reached: {error.__cause__ or error}"
             message = f"{why}. No files were lost. Check its address and the credentials."
+            raise CommandError(message) from error
+        except StorageFull as error:
+            message = place_problem(options["to"] or settings.LORARY.storage, error)
             raise CommandError(message) from error
         except (process_lock.Busy, LoraryError) as error:
             raise CommandError(str(error)) from error

@@ -25,6 +25,7 @@ from registry.accounts import (
     quotas,
     second_factor,
     selectors,
+    transfer,
     users,
 )
 from registry.adapters.selectors import namespace as namespace_named
@@ -44,6 +45,9 @@ or --yes is passed. Staff can open /operator and /admin; their programs need a t
 the scope admin. SIZE is a number of bytes such as 200GB, "none" for no limit, or
 "default" for LORARY_QUOTA_BYTES; `quota` also takes an organisation.
 
+`transfer` moves all adapters and packs of an account, which may be disabled, to another
+owner: a user or an organisation. Old addresses redirect, and versions keep their author.
+
 `delete` replaces name and e-mail address by deleted-ID; published versions and events
 keep this as their author. An account that owns adapters or packs is deleted only with
 --transfer-to, or with --with-adapters, which withdraws them permanently. The name stays
@@ -56,6 +60,7 @@ Examples:
   manage.py user create ada --staff
   manage.py user list --staff
   manage.py user disable ada --reason "Stolen password"
+  manage.py user transfer ada --to studio
   manage.py user delete ada --transfer-to studio
 """
 
@@ -69,6 +74,7 @@ ACTIONS = {
     "quota": "show or set a quota; without NAME, list owners above theirs",
     "revoke-tokens": "revoke all access tokens",
     "reset-totp": "remove the second factor of an administrator",
+    "transfer": "move an account's adapters and packs to another owner",
     "delete": "delete an account",
     "export": "write what is stored about an account",
 }
@@ -114,6 +120,8 @@ class Command(BaseCommand):
             self._export(user, options["to"])
         elif action == "delete":
             self._delete(user, options)
+        elif action == "transfer":
+            self._transfer(user, options)
         elif action == "show":
             # What a deleted account uploaded counts for the new owner, or is swept.
             usage = {} if user.deleted_at else _usage(user.namespace)
@@ -184,6 +192,13 @@ class Command(BaseCommand):
                 message = "Nothing was changed."
                 raise CommandError(message)
 
+    def _transfer(self, user: User, options: dict[str, Any]) -> None:
+        target = _namespace(options["to"])
+        count = transfer.transfer_account(actor=None, user=user, target=target)
+        facts = {"transferred": count, "to": target.name, "user": _document(user)}
+        sentence = f"Adapters and packs of {user.username} moved to {target.name}: {count:,}."
+        self.stdout.write(_json(facts) if options["json"] else sentence)
+
     def _delete(self, user: User, options: dict[str, Any]) -> None:
         target = _namespace(options["transfer_to"]) if options["transfer_to"] else None
         name = user.username
@@ -238,6 +253,9 @@ _ADDED: dict[str, Callable[[ArgumentParser], object]] = {
     "list": _add_list,
     "create": _add_create,
     "delete": _add_delete,
+    "transfer": lambda parser: parser.add_argument(
+        "--to", required=True, metavar="OWNER", help="the new owner"
+    ),
     "disable": _add_disable,
     "staff": lambda parser: parser.add_argument(
         "--remove", action="store_true", help="make NAME an ordinary user again"

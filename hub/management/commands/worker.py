@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import sys
 import warnings
@@ -28,8 +29,12 @@ from previews.render import BasesInvalid
 from registry.jobs import identity, queue
 from registry.jobs.worker_process import Poller
 
+log = logging.getLogger(__name__)
+
 #: Python's default number of new objects between two collections; ``manage.py`` changes it.
 COLLECTED_AT = 700
+#: Why this process ends, the first reason first.
+_reasons: list[str] = []
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -90,13 +95,13 @@ def _work(names: list[str], queues: list[str]) -> int:
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
     poller.start()  # not when the broker responds: this worker runs jobs without it
+    log.info("worker %s started for %s", identity.worker_name(), ", ".join(queues))
     worker = _Worker(
         app=app,
         pool="solo",
         consumer_cls=LookingConsumer,
         queues=queues,
         hostname=f"{names[0]}@%h",
-        loglevel="WARNING",
         quiet=True,
         without_gossip=True,
         without_mingle=True,
@@ -105,11 +110,17 @@ def _work(names: list[str], queues: list[str]) -> int:
     worker.start()
     poller.end()
     queue.release_own()  # an interrupted job does not wait for its lease
-    return int(worker.exitcode or 0)
+    code = int(worker.exitcode or 0)
+    reason = _reasons[0] if _reasons else f"exit code {code}"
+    log.info("worker %s stopped: %s", identity.worker_name(), reason)
+    return code
 
 
 def _end_when_idle() -> None:
     """Have Celery's loop end between two messages, with exit code 0."""
+    if not _reasons:
+        _reasons.append("drained")
+        log.info("worker %s takes no further jobs: it is drained", identity.worker_name())
     state.should_stop = 0  # type: ignore[assignment]  # declared by its first value, None
 
 
@@ -131,9 +142,10 @@ def _end_by_signals() -> None:
         signal.signal(number, _end)
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
+def _end(received: int, _frame: FrameType | None) -> None:
     for number in SIGNALS:
         signal.signal(number, _ignore)  # with SIG_IGN Python reports a pending signal
+    _reasons.append(signal.Signals(received).name)  # a log line would interrupt another one
     raise WorkerShutdown(0)
 
 

@@ -1,0 +1,148 @@
+"""What a backup that fails says, leaves behind and records."""
+
+from __future__ import annotations
+
+import errno
+import json
+import resource
+from contextlib import contextmanager
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from hub.operations import backup, doctor, probes, process_lock
+from registry import events, storage
+from registry.models import Event
+from tests.stored import blob_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="tests/services has PostgreSQL"),
+]
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let this process write no file beyond a size, as on a disk without room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def failure_of(folder: Path, *arguments: str) -> str:
+    """Return the error of a backup, which it also writes as JSON."""
+    out = StringIO()
+    with pytest.raises(CommandError) as refused:
+        call_command("backup", "--to", str(folder), "--json", *arguments, stdout=out)
+    assert json.loads(out.getvalue()) == {"ok": False, "error": str(refused.value)}
+    return str(refused.value)
+
+
+def gauge() -> bool:
+    facts: dict[str, Any] = {}
+    probes.count_contents(facts)
+    return bool(facts["has_backup_failed"])
+
+
+def test_no_room_for_a_file_names_the_folder(tmp_path: Path) -> None:
+    blob_of(bytes(2**20))
+    with files_up_to(2**18):
+        said = failure_of(tmp_path / "backup")
+    assert said == f"Cannot use {tmp_path}/backup: File too large."
+    assert not (tmp_path / "backup" / "sets").exists()
+
+
+def test_no_room_for_the_rows_names_the_folder_and_leaves_no_set(tmp_path: Path) -> None:
+    blob_of(b"small")
+    with files_up_to(2**18):
+        said = failure_of(tmp_path / "backup")
+    assert said.startswith(f"The database cannot be copied to {tmp_path}/backup/sets/")
+    assert list((tmp_path / "backup" / "sets").iterdir()) == []
+
+
+def under_a_file(folder: Path) -> None:
+    folder.touch()
+
+
+def of_another_hub(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "hub").write_text("another")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(under_a_file, "Not a directory"), (of_another_hub, "another hub")]
+)
+def test_a_failure_is_known_until_a_backup_succeeds(
+    tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    backup.make(tmp_path / "before")
+    spoil(tmp_path / "spoilt")
+    said = failure_of(tmp_path / "spoilt")
+    assert reason in said
+    event = Event.objects.get(verb="backup_failed")
+    assert event.facts == {"folder": str(tmp_path / "spoilt"), "reason": said}
+    failed, age = doctor.PROBES["backup"]()
+    assert (failed.state, age.state, gauge()) == ("warning", "ok", True)
+    assert f"failed 0.0 hours ago ({tmp_path}/spoilt): " in failed.message
+    assert reason in failed.message
+    backup.make(tmp_path / "before")
+    (age,) = doctor.PROBES["backup"]()
+    assert (age.state, gauge()) == ("ok", False)
+
+
+def test_a_set_that_lacks_files_has_failed(tmp_path: Path) -> None:
+    storage.store().delete(blob_of(b"lost").sha256)
+    backup.make(tmp_path / "backup", with_files=False)
+    assert not backup.last_failure()  # no files were wanted
+    backup.make(tmp_path / "backup")
+    assert "1 file could not be saved." in backup.last_failure()
+    assert gauge()
+    events.record(actor=None, verb="backup_restored", subject="a set from before")
+    assert not gauge()
+
+
+def test_a_backup_that_gives_way_to_another_or_is_called_wrongly_has_not_failed(
+    tmp_path: Path,
+) -> None:
+    with process_lock.one_copy_only():
+        failure_of(tmp_path / "backup")
+    failure_of(tmp_path / "backup", "--prune-anyway")
+    assert not backup.last_failure()
+
+
+def test_a_failed_restore_names_what_could_not_be_written(
+    tmp_path: Path, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob_of(bytes(2**20))
+    backup.make(tmp_path / "backup")
+    own_settings(storage=(tmp_path / "other").as_uri())
+    monkeypatch.setattr("hub.operations.database_dumps.require_empty", lambda: None)
+    place = f"file://{tmp_path}/other"
+    with files_up_to(2**18), pytest.raises(CommandError, match=f"^Cannot use {place}: File too"):
+        call_command("restore", "--from", str(tmp_path / "backup"))
+
+    def cannot(_rows: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "/data/lorary.sqlite3")
+
+    monkeypatch.setattr("hub.operations.database_dumps.restore", cannot)
+    with pytest.raises(CommandError, match=r"^Cannot use /data/lorary.sqlite3: Read-only file sys"):
+        call_command("restore", "--from", str(tmp_path / "backup"))
+
+
+@pytest.mark.parametrize("verb", ["copy", "move"])
+def test_a_store_without_room_is_named(tmp_path: Path, verb: str) -> None:
+    blob_of(bytes(2**20))
+    target = (tmp_path / "other").as_uri()
+    with files_up_to(2**18), pytest.raises(CommandError, match=f"^Cannot use {target}: File too"):
+        call_command("storage", verb, "--to", target)
