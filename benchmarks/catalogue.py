@@ -60,6 +60,9 @@ def run(adapters: int = ADAPTERS, data: Path | None = None, database: str = "") 
         hub.migrate()
         if is_new:
             hub.manage("generate", "--adapters", str(adapters), "--seed", "1", timeout_s=PATIENCE_S)
+        if database:
+            with psycopg.connect(database, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")  # as autovacuum does, which may be off
         with hub:
             workers = [hub.pid_of("worker --queues checks")]  # it queues renders when it starts
             wait_idle(workers, roots=database_servers(hub))

@@ -7,6 +7,7 @@ Only root can start one.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import subprocess
@@ -107,13 +108,22 @@ def started(folder: Path) -> Iterator[Machine]:
     """
     root = folder / "root"
     root.mkdir()
+    try:
+        with _booted(root, folder / "console.log") as machine:
+            yield machine
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _booted(root: Path, console: Path) -> Iterator[Machine]:
     subprocess.run(["tar", "-xf", str(_debian()), "-C", str(root)], check=True)
     configuration, folders = pip.configuration()
     (root / "etc" / "pip.conf").write_text(configuration)
     shutil.copy("/etc/resolv.conf", root / "etc")
     command = ["unshare", "-m", "-p", "-u", "-i", "-C", "-n", "-f", "--kill-child=KILL"]
     with (
-        (folder / "console.log").open("wb") as log,
+        console.open("wb") as log,
         subprocess.Popen(
             [*command, "sh", "-c", _BOOT, "boot", str(root), *folders],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -128,14 +138,14 @@ def started(folder: Path) -> Iterator[Machine]:
             yield machine
         finally:
             process.kill()  # unshare ignores SIGTERM; systemd ends with it
-    shutil.rmtree(root, ignore_errors=True)
 
 
 def _debian() -> Path:
     """Return Debian with the packages of the guide, as an archive; it is made once."""
     system = platform.freedesktop_os_release()
     suite = system["VERSION_CODENAME"] if system["ID"] == "debian" else "trixie"
-    made = ROOT / "build" / f"machine-{suite}.tar"
+    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]
+    made = ROOT / "build" / f"machine-{suite}-{digest}.tar"
     if not made.exists():
         made.parent.mkdir(exist_ok=True)
         draft = Path(f"{made}.new")

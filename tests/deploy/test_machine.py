@@ -40,6 +40,18 @@ GUIDE = ROOT / "docs" / "operations" / "deployment.md"
 HOST = "hub.studio.test"
 REPOSITORY = "/srv/lorary.git"
 OLD, NEW = "1", "2"
+WEBHOOK = "http://127.0.0.1:9000"
+#: A server that keeps what is sent to it.
+RECEIVER = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        with open("/root/reported", "wb") as file:
+            file.write(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+HTTPServer(("127.0.0.1", 9000), Receiver).serve_forever()
+"""
 #: A migration that the next release adds.
 MIGRATION = '''"""An index. Before deploy."""
 
@@ -104,13 +116,18 @@ class Operator:
         return self.machine.run(script, given=given, is_online=".venv/bin/pip" in line)
 
 
-def blocks(part: str) -> list[str]:
-    """Return the commands of a part of the guide, block by block."""
+def part_of(begin: str) -> str:
+    """Return a part of the guide, which begins with ``1.`` or ``**Update.**``."""
     text = GUIDE.read_text()
     section = text[text.index("\n## One machine without") : text.index("\n## Compose")]
     parts = re.split(r"^(?=[0-9]\. |\*\*[A-Z])", section, flags=re.MULTILINE)
-    (chosen,) = (one for one in parts if one.startswith(f"{part} "))
-    found = re.findall(r"^ *```console\n(.*?)^ *```", chosen, re.MULTILINE | re.DOTALL)
+    (chosen,) = (one for one in parts if one.startswith(f"{begin} "))
+    return chosen
+
+
+def blocks(part: str) -> list[str]:
+    """Return the commands of a part of the guide, block by block."""
+    found = re.findall(r"^ *```console\n(.*?)^ *```", part_of(part), re.MULTILINE | re.DOTALL)
     return ["\n".join(re.findall(r"^ *# (.*)$", block, re.MULTILINE)) for block in found]
 
 
@@ -180,11 +197,6 @@ def downloaded(operator: Operator, name: str) -> str:
     return operator.machine.run(f"curl -sSfL {url} | sha256sum").split()[0]
 
 
-def wait_until_ready(operator: Operator) -> None:
-    ready = "curl -sf http://127.0.0.1:8000/healthz/ready"
-    wait_until(lambda: operator.machine.tried(ready)[0] == 0)
-
-
 def state_of(operator: Operator, unit: str) -> str:
     return operator.machine.tried(f"systemctl is-active {unit}")[1].strip()
 
@@ -202,32 +214,51 @@ def test_the_hub_takes_uploads_and_sends_files(operator: Operator) -> None:
 
 def test_systemd_confines_the_processes(operator: Operator) -> None:
     """No capability, a filter of system calls, and no file of others."""
+    hub = operator.machine
+    hub.run("touch /root/secret; chmod 644 /root/secret")
     for unit in ("lorary-web", "lorary-checks"):
-        pid = operator.machine.run(f"systemctl show --property MainPID --value {unit}").strip()
-        status = operator.machine.run(f"cat /proc/{pid}/status")
+        pid = hub.run(f"systemctl show --property MainPID --value {unit}").strip()
+        status = hub.run(f"cat /proc/{pid}/status")
         facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert (facts["CapEff"], facts["NoNewPrivs"], facts["Seccomp"]) == ("0" * 16, "1", "2")
-        assert operator.machine.run(f"ps -o user= -p {pid}").strip() == "lorary"
+        assert hub.run(f"ps -o user= -p {pid}").strip() == "lorary"
         inside = f"nsenter -t {pid} -m --"
-        assert operator.machine.tried(f"{inside} touch /opt/lorary/new")[0] != 0
-        assert operator.machine.tried(f"{inside} ls /root/noir.safetensors")[0] != 0
+        hub.run(f"{inside} ls /opt/lorary/manage.py")
+        assert "Read-only" in hub.tried(f"{inside} touch /opt/lorary/new")[1]
+        assert hub.tried(f"{inside} ls /root/secret")[0] != 0
 
 
-def test_backups_are_made_and_one_that_fails_is_seen(operator: Operator) -> None:
-    (override,) = re.findall(
-        r"^```ini\n(\[Unit\].*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL
-    )
+def test_a_backup_that_fails_is_reported(operator: Operator) -> None:
     hub, operator.backups = operator.machine, "/mnt/backup/lorary"
+    elsewhere, report, told = re.findall(
+        r"^```ini\n(.*?)^```", part_of("**Backups.**"), re.MULTILINE | re.DOTALL
+    )
+    units = hub.root / "etc" / "systemd" / "system"
     # What `systemctl edit` writes.
-    folder = hub.root / "etc" / "systemd" / "system" / "lorary-backup.service.d"
-    folder.mkdir()
-    (folder / "override.conf").write_text(override)
-    hub.run("systemctl daemon-reload")
+    (units / "lorary-backup.service.d").mkdir()
+    (units / "lorary-backup.service.d" / "override.conf").write_text(elsewhere + told)
+    (units / "report@.service").write_text(report.replace("https://chat.example", WEBHOOK))
+    (hub.root / "root" / "webhook.py").write_text(RECEIVER)
+    hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /root/webhook.py")
     assert re.search(r"^20[0-9]{6}T", operator.follow("**Backups.**"), re.MULTILINE)
-    hub.run("mv /mnt/backup/lorary /mnt/backup/away")
+    assert "backup" in backup_lines(operator)
+
+    identity = hub.run("cat /mnt/backup/lorary/hub")
+    (hub.root / "mnt" / "backup" / "lorary" / "hub").write_text(identity[::-1])
     assert hub.tried("systemctl start lorary-backup.service")[0] != 0
     assert hub.run("systemctl is-failed lorary-backup.service").strip() == "failed"
-    hub.run("mv /mnt/backup/away /mnt/backup/lorary; systemctl start lorary-backup.service")
+    wait_until(lambda: hub.tried("grep -q '^lorary-backup failed on' /root/reported")[0] == 0)
+    assert "/mnt/backup/lorary" in backup_lines(operator)
+
+    (hub.root / "mnt" / "backup" / "lorary" / "hub").write_text(identity)
+    hub.run("systemctl start lorary-backup.service")
+    assert "/mnt/backup/lorary" not in backup_lines(operator)
+
+
+def backup_lines(operator: Operator) -> str:
+    """Return what ``doctor`` prints about backups."""
+    printed = operator.machine.tried("lorary-manage doctor")[1]
+    return "\n".join(line for line in printed.splitlines() if " backup " in line)
 
 
 def release_of(operator: Operator) -> str:
@@ -240,15 +271,12 @@ def test_an_update_and_the_way_back_keep_the_data(operator: Operator) -> None:
     sha256 = push(operator, "sepia", rank=2)
     operator.release = NEW
     operator.follow("**Update.**")
-    wait_until_ready(operator)
     assert release_of(operator) == f"/opt/lorary-{NEW}"
     assert downloaded(operator, "sepia") == sha256
     operator.follow("**Going back.**")
-    wait_until_ready(operator)
     assert release_of(operator) == f"/opt/lorary-{OLD}"
     assert downloaded(operator, "sepia") == sha256
     operator.follow("**Update.**", 1)
-    wait_until_ready(operator)
     assert downloaded(operator, "sepia") == sha256
     later = push(operator, "later", rank=3)
     assert downloaded(operator, "later") == later
@@ -261,6 +289,5 @@ def test_a_backup_is_restored(operator: Operator) -> None:
     hub.run("systemctl stop lorary-backup.timer lorary.target lorary-migrate.service")
     hub.run("mv /var/lib/lorary /var/lib/lost")
     operator.follow("**Restore.**")
-    wait_until_ready(operator)
     assert downloaded(operator, "kept") == sha256
     assert push(operator, "after", rank=6) == downloaded(operator, "after")
