@@ -247,7 +247,7 @@ def _opened(
             needed = ["a largest rank (--max-rank)"] if reader is None else []
             if error.facts["algorithm"] in ON_BASE:
                 needed.append("the base model (--base)")
-            message = f"{error.message} It can be approximated with {' and '.join(needed)}."
+            message = f"{error.detail} It can be approximated with {' and '.join(needed)}."
             raise AlgebraError(message, code=error.code, **error.facts) from error
         yield adapters
 
