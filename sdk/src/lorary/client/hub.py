@@ -19,7 +19,7 @@ from lorary.client.finding.by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version, check_rating
-from lorary.client.names import Reference, StrPath, absolute, is_hub_name
+from lorary.client.names import Reference, absolute, is_hub_name
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
@@ -33,6 +33,7 @@ from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
 from lorary.limits import JOBS
+from lorary.replacing import StrPath
 
 if TYPE_CHECKING:
     from lorary.client.finding.by_hash import Found, Match

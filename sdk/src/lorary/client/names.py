@@ -11,8 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
-
-StrPath = str | os.PathLike[str]
+from lorary.replacing import StrPath
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
