@@ -12,10 +12,9 @@ from lorary.cli.output.text import emit, note, plain, show
 from lorary.cli.references import on_hub
 from lorary.client.cards import split_front_matter
 from lorary.client.errors import reading_file
-from lorary.client.models import RATINGS
+from lorary.client.models import RATINGS, VISIBILITIES
 
 _FIELDS = ("title", "summary", "kind", "tags", "rating", "licence", "visibility", "name")
-_VISIBILITIES = ("public", "unlisted", "private")
 
 
 def _configure(parser: Parser) -> None:
@@ -33,7 +32,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--rating", choices=RATINGS, metavar="RATING", help=", ".join(RATINGS))
     parser.add_argument("--licence", metavar="ID", help="the licence, such as cc-by-4.0")
-    parser.add_argument("--visibility", choices=_VISIBILITIES, help="who can see it")
+    parser.add_argument("--visibility", choices=VISIBILITIES, help="who can see it")
     parser.add_argument(
         "--rename", dest="name", metavar="NAME", help="the new name; the old one leads to it"
     )

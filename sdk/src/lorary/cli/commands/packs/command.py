@@ -17,7 +17,7 @@ from lorary.cli.output.text import emit, note, pairs, plain, show, strong, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
 from lorary.client.errors import Invalid, reading_file
-from lorary.client.models import RATINGS
+from lorary.client.models import RATINGS, VISIBILITIES
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _LIMIT = 50
 KINDS = ("style", "lighting", "character", "scene", "detail", "other")
-_VISIBILITIES = ("public", "unlisted", "private")
 #: Options of create and edit, as fields of the API.
 _FIELDS = ("title", "summary", "kind", "tags", "maturity", "visibility")
 
@@ -54,7 +53,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--rating", choices=RATINGS, dest="maturity", help="create, edit: the content rating"
     )
-    parser.add_argument("--visibility", choices=_VISIBILITIES, help="create, edit: who can see it")
+    parser.add_argument("--visibility", choices=VISIBILITIES, help="create, edit: who can see it")
     parser.add_argument("--rename", metavar="NAME", help="edit: the new name")
     exports.configure(parser)
     parser.add_argument("--notes", default="", metavar="TEXT", help="publish: what is new")
