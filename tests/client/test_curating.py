@@ -204,6 +204,22 @@ def test_fields_of_an_adapter_are_edited_and_others_stay(
     assert json.loads(fake.seen[-1].body) == {"name": "dusk"}
 
 
+@pytest.mark.parametrize("words", [("edit", NAME), ("pack", "edit", "ada/dusk")])
+def test_a_card_is_utf_8_without_its_byte_order_mark(
+    run: Run, fake: FakeHub, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("---\ntags: [a]\n---\n# Café\n", "utf-8-sig")
+    assert "front matter" in run(*words, "--card", readme).err
+    assert json.loads(fake.seen[-1].body) == {"card": "# Café\n"}
+    fake.seen.clear()
+    readme.write_text("# Café\n", "latin-1")
+    refused = run(*words, "--card", readme, "--json")
+    assert (refused.code, refused.document["error"]["code"]) == (1, "file_unreadable")
+    assert "is not UTF-8" in refused.err
+    assert fake.seen == []
+
+
 def test_an_edit_without_a_field_or_with_a_version_is_wrong_usage(run: Run, fake: FakeHub) -> None:
     fake.seen.clear()
     for words in ([NAME], [f"{NAME}@v1", "--title", "x"], [NAME, "--rating", "odd"]):

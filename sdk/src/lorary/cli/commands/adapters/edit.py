@@ -10,8 +10,7 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.commands.adapters.push import KINDS
 from lorary.cli.output.text import emit, note, plain, show
 from lorary.cli.references import on_hub
-from lorary.client.cards import split_front_matter
-from lorary.client.errors import reading_file
+from lorary.client.cards import read_text, split_front_matter
 from lorary.client.models import RATINGS, VISIBILITIES
 
 _FIELDS = ("title", "summary", "kind", "tags", "rating", "licence", "visibility", "name")
@@ -48,7 +47,7 @@ def _edit(args: Namespace) -> int:
     if args.tags is not None:
         fields["tags"] = [tag for tag in args.tags if tag]
     if args.card is not None:
-        fields["card"] = _card(args.card)
+        fields["card"] = read_card(args.card)
     if not fields:
         message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
         raise UsageError(message)
@@ -61,12 +60,11 @@ def _edit(args: Namespace) -> int:
     return 0
 
 
-def _card(place: str) -> str:
-    with reading_file(place):
-        text = Path(place).read_bytes().decode("utf-8", "replace")
-    matter, card = split_front_matter(text)
+def read_card(place: str) -> str:
+    """Return the text of a page from a file; the front matter is left out, with a note."""
+    matter, card = split_front_matter(read_text(Path(place)))
     if matter:
-        note(f"lorary: the front matter of {plain(place)} is left out; use --tag, --licence, …")
+        note(f"lorary: the front matter of {plain(place)} is left out; use --title, --tag, …")
     return card
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
+from lorary.cli.commands.adapters.edit import read_card
 from lorary.cli.commands.packs import curation, exports
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.text import emit, note, pairs, plain, show, strong, table
@@ -200,7 +201,7 @@ def _show_saved(pack: Pack, args: Namespace) -> int:
 def _fields(args: Namespace) -> dict[str, str]:
     values = {name: getattr(args, name) for name in _FIELDS}
     if args.card is not None:
-        values["card"] = _read(args.card).decode("utf-8", "replace")
+        values["card"] = read_card(args.card)
     return {name: value for name, value in values.items() if value is not None}
 
 
