@@ -19,7 +19,7 @@ from lorary.client.finding.by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version, check_rating
-from lorary.client.names import Reference, absolute, is_hub_name
+from lorary.client.names import Reference, absolute, as_list, is_hub_name, require_no_version
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
@@ -444,7 +444,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             UploadRefused: a check found an error, here or on the hub.
             Unauthenticated, Forbidden: the token may not publish there.
         """
-        target = Reference.parse(to)
+        target = require_no_version(Reference.parse(to))
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
         details = details or Details()
         pushed = publishing.push(
@@ -557,7 +557,7 @@ class Hub(Curating, Packing, Reading, Resolving):
     def create_token(
         self,
         name: str,
-        scopes: Sequence[str] = ("read", "write"),
+        scopes: str | Sequence[str] = ("read", "write"),
         *,
         days: int | None = None,
         bound_to: str = "",
@@ -568,11 +568,11 @@ class Hub(Curating, Packing, Reading, Resolving):
 
         Args:
             name: What it is for.
-            scopes: Its permissions.
+            scopes: Its permissions, or its only one.
             days: Days until it expires; 0 for never, None for the hub's default.
             bound_to: ``owner`` or ``owner/name`` to which it is limited.
         """
-        data: dict[str, object] = {"name": name, "scopes": list(scopes)}
+        data: dict[str, object] = {"name": name, "scopes": as_list(scopes)}
         if days is not None:
             data["expires_in_days"] = days
         if bound_to:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.families import similar_families
 from lorary.client.errors import Invalid
 from lorary.client.models import rating_fault
+from lorary.client.names import as_list
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -27,6 +28,8 @@ STRENGTH_LIMIT = 10.0
 @dataclass(frozen=True, slots=True)
 class Details:
     """Details of an adapter and a version that the user gives; None and empty mean "not given".
+
+    A text in the place of several words or tags is one.
 
     Attributes:
         title: Title of a new adapter; derived from the file by default.
@@ -48,8 +51,8 @@ class Details:
     title: str = ""
     kind: str = ""
     visibility: str = ""
-    trigger_words: Sequence[str] = field(default_factory=tuple)
-    optional_trigger_words: Sequence[str] = field(default_factory=tuple)
+    trigger_words: str | Sequence[str] = ()
+    optional_trigger_words: str | Sequence[str] = ()
     family: str = ""
     lineage: str = ""
     label: str = ""
@@ -57,8 +60,12 @@ class Details:
     strength: float | None = None
     rating: str = ""
     card: str = ""
-    tags: Sequence[str] = field(default_factory=tuple)
+    tags: str | Sequence[str] = ()
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("trigger_words", "optional_trigger_words", "tags"):
+            object.__setattr__(self, name, tuple(as_list(getattr(self, name))))
 
     def faults(self) -> dict[str, str]:
         """Return a sentence for each field that a hub would refuse.

@@ -39,10 +39,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _edit(args: Namespace) -> int:
-    reference = client.Reference.parse(on_hub(args, args.adapter))
-    if reference.rev:
-        message = "specify the adapter alone, OWNER/NAME: versions never change"
-        raise UsageError(message)
+    reference = on_hub(args, args.adapter)
     fields = {name: value for name in _FIELDS if (value := getattr(args, name)) is not None}
     if args.tags is not None:
         fields["tags"] = [tag for tag in args.tags if tag]
