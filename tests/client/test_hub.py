@@ -43,11 +43,22 @@ def test_a_family_that_does_not_exist_is_answered_with_similar_ones(
 ) -> None:
     refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
     for family, meant in (("sdlx", "sdxl"), ("Stable Difusion XL", "sdxl")):
-        fake.answers = [("adapters[?]family=", 400, {}, refused)]
-        with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\b") as caught:
-            hub.search("noir", family=family)
-        assert "hidream" not in caught.value.detail  # not all of them
-    assert list(hub.search(family="newer9")) == []  # one that only the hub knows
+        for search in (hub.search, hub.packs):
+            fake.answers = [("family=", 400, {}, refused)]
+            with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\b") as caught:
+                next(search("noir", family=family))
+            assert "hidream" not in caught.value.detail  # not all of them
+
+
+def test_a_search_sends_its_request_when_results_are_asked_for(hub: Hub, fake: FakeHub) -> None:
+    found = hub.search(family="newer9")  # one that only the hub knows
+    assert fake.seen == []
+    assert list(found) == []
+    assert len(fake.seen) == 1
+    refused = b'{"code":"validation_failed","detail":"No.","fields":{"kind":["Unknown."]}}'
+    fake.answers = [("kind=odd", 400, {}, refused)]
+    with pytest.raises(errors.Invalid, match="No\\."):  # not of the family
+        list(hub.search(family="newer9", kind="odd"))
 
 
 def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:

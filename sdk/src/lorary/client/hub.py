@@ -28,7 +28,7 @@ from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.derived import Form
-from lorary.client.transfers.details import Details, require_known_family
+from lorary.client.transfers.details import Details, naming_family
 from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
@@ -134,12 +134,12 @@ class Hub(Curating, Packing, Reading, Resolving):
             limit: Maximum number; None for all.
 
         Raises:
-            Invalid: the limit is negative, or there is no such rating or family.
+            Invalid: the limit is negative, or there is no such rating; with the first result, that
+                there is no such family.
         """
         require_limit(limit)
         if max_rating:
             check_rating(max_rating, "max_rating")
-        require_known_family(self._session, family)
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
             "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,
@@ -147,8 +147,12 @@ class Hub(Curating, Packing, Reading, Resolving):
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
         first: dict[str, object] = {}
-        items = self._session.items("adapters", parameters, first)
-        return Results(islice((Adapter.read(item) for item in items), limit), first)
+
+        def adapters() -> Iterator[Adapter]:
+            with naming_family(family):
+                yield from map(Adapter.read, self._session.items("adapters", parameters, first))
+
+        return Results(islice(adapters(), limit), first)
 
     def info(self, adapter: str | Reference) -> Adapter:
         """Return an adapter with its card and aliases."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from lorary.client.names import Reference, as_list, require_no_version
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 from lorary.client.transfers.cache import not_cached
+from lorary.client.transfers.details import naming_family
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -295,7 +296,12 @@ class Packing:
         if max_rating:
             # The hub knows the rating that the owner chose; that of parts may be higher by now.
             parameters["q"] = f"rating:<={max_rating} {query}".rstrip()
-        found: Iterable[Pack] = map(Pack.read, self._session.items("packs", parameters))
+
+        def every_pack() -> Iterator[Pack]:
+            with naming_family(family):
+                yield from map(Pack.read, self._session.items("packs", parameters))
+
+        found: Iterable[Pack] = every_pack()
         if max_rating:
             allowed = RATINGS[: RATINGS.index(max_rating) + 1]
             found = (pack for pack in found if pack.maturity in allowed)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import FAMILIES
-from lorary.anatomy.families import similar_families
 from lorary.client.errors import Invalid
 from lorary.client.models import rating_fault
 from lorary.client.names import as_list
@@ -111,17 +110,40 @@ def require_known_family(session: Session, family: str, consequence: str = "") -
     Raises:
         Invalid: as by `Details.require_valid`.
     """
-    if not family or family in FAMILIES:
+    if not family:
         return
-    try:
+    from lorary.anatomy import FAMILIES  # noqa: PLC0415 - takes 0.1 s
+
+    if family in FAMILIES:
+        return
+    with naming_family(family, consequence):
         session.json("GET", "adapters", query={"family": family, "limit": 1})
+
+
+@contextlib.contextmanager
+def naming_family(family: str, consequence: str = "") -> Iterator[None]:
+    """Name similar base models if the hub refuses one that it does not know.
+
+    Args:
+        consequence: A sentence for the end of the message.
+
+    Raises:
+        Invalid: as by `Details.require_valid`.
+    """
+    try:
+        yield
     except Invalid as error:
+        fields = error.facts.get("fields")
+        if not isinstance(fields, dict) or "family" not in fields:
+            raise
         fault = _unknown_family(family)
         msg = f"family: {fault} {consequence}".rstrip()
         raise Invalid(msg, facts={"fields": {"family": fault}}) from error
 
 
 def _unknown_family(family: str) -> str:
+    from lorary.anatomy.families import FAMILIES, similar_families  # noqa: PLC0415 - as above
+
     close = similar_families(family)
     meant = f"Did you mean {' or '.join(close)}?" if close else f"Known are: {', '.join(FAMILIES)}."
     return f"“{family[:48]}” is not a known base model. {meant}"
