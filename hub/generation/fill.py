@@ -27,7 +27,7 @@ BATCH = 500
 #: One owner for this many adapters, and at least a few.
 ADAPTERS_OF_OWNER, MIN_OWNERS = 20, 5
 
-Progress = Callable[[str, int], None]
+Progress = Callable[[str, int, int], None]
 
 
 def fill(*, adapters_wanted: int, seed: int, end: datetime, progress: Progress) -> int:
@@ -37,7 +37,7 @@ def fill(*, adapters_wanted: int, seed: int, end: datetime, progress: Progress) 
         adapters_wanted: How many.
         seed: The rows are the same for the same number, seed and end on an empty hub.
         end: When the last of them was published.
-        progress: Called with what is written, and how many so far.
+        progress: Called with what is written, how many so far, and how many in all.
     """
     tables.prepare()
     if not SearchDocument.objects.exists():
@@ -53,7 +53,7 @@ def fill(*, adapters_wanted: int, seed: int, end: datetime, progress: Progress) 
     _charge(rows)
     tables.analyze()  # without it, PostgreSQL looks up each mark of a tag, which takes minutes
     facet_counters.repair(connection)
-    maintenance.rebuild(progress=lambda done, _total: progress("search documents", done))
+    maintenance.rebuild(progress=lambda *counts: progress("search documents", *counts))
     tables.finish(rows.tables)
     return count
 
@@ -67,7 +67,7 @@ def _fill(rows: Rows, progress: Progress) -> int:
             owner = owners.draw(vocabulary.seeded(rows.seed, index, "owner"))
             adapters.add(rows, index, owner)
         count += _insert(rows)
-        progress("adapters", batch.stop)
+        progress("adapters", batch.stop, rows.total)
     return count
 
 

@@ -41,9 +41,9 @@ def main(folder: Path, sources: Sequence[Path], work: Work) -> None:
     try:
         outcome = work(folder, order)
     except AlgebraError as error:
-        outcome = {"refused": error.code, "reason": error.message}
+        outcome = {"refused": error.code, "reason": error.detail}
     except HeaderError as error:
-        outcome = {"refused": error.code, "reason": error.message}
+        outcome = {"refused": error.code, "reason": error.detail}
     except MemoryError:
         outcome = {"refused": "too_large", "reason": "It takes more memory than is allowed."}
     except OSError as error:

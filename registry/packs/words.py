@@ -5,7 +5,7 @@ grey film       both words, each may be unfinished, in name, title, summary or t
 "grey film"     whole words
 -anime          not this word
 tag:evening     in a tag
-kind:lighting   of this kind
+kind:lighting   of this kind; a last word may be unfinished
 base:sdxl       a variant of the latest version for this base model
 owner:ada       of this owner
 rating:<mature  the rating that the owner chose
@@ -65,7 +65,8 @@ def _condition(word: Word) -> Q:
         tags = Tag.objects.filter(packs=OuterRef("pk"), name__contains=word.text.casefold())
         return Q(Exists(tags))
     if word.column == "kind":
-        return Q(kind__startswith=word.text.casefold())
+        lookup = "kind__startswith" if word.is_unfinished else "kind"
+        return Q(**{lookup: " ".join(word.parts)})
     if word.column == "base":
         variants = PackVariant.objects.filter(version=OuterRef("latest_version"))
         return Q(Exists(variants.filter(family__in=_families(word))))

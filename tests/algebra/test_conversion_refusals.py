@@ -105,7 +105,7 @@ def test_the_module_and_the_reason_are_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(AlgebraError, match=reason) as caught:
         convert(path, to=target, out=tmp_path / "b.safetensors", family=family)
     assert caught.value.code == CODES.get(name, "not_convertible")
-    assert str(caught.value.facts["module"]) in caught.value.message
+    assert str(caught.value.facts["module"]) in caught.value.detail
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["a.safetensors"]
 
 

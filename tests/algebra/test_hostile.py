@@ -213,7 +213,7 @@ def test_files_without_content_are_refused(tmp_path: Path) -> None:
             assert isinstance(error, AlgebraError | HeaderError)
             assert error.code in {code, "not_an_adapter"}, run
             is_one_of_two = run.func is compare or (run.func is merge and len(run.args[0]) > 1)
-            assert error.message.startswith(f"{path.name}: ") == is_one_of_two
+            assert error.detail.startswith(f"{path.name}: ") == is_one_of_two
     assert not (tmp_path / "out").exists()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lorary import algebra
+from lorary import HeaderError, algebra
 from lorary.algebra import (
     AlgebraError,
     MergeSettings,
@@ -112,6 +112,32 @@ def test_paths_may_be_text_and_folders_are_created(folder: Path, subtests: pytes
     assert sketch_document(path) is not None
     with open_adapter(path) as adapter:
         assert len(adapter.modules) == 3
+
+
+def test_a_refused_file_leaves_no_folder(folder: Path, subtests: pytest.Subtests) -> None:
+    path, out = folder / "damaged.safetensors", folder / "new" / "out.safetensors"
+    path.write_bytes(b"damaged")
+    writers = dict(_writers(folder / "b.safetensors"))
+    del writers["merge unused"]  # it is not read
+    for name, write in writers.items():
+        with subtests.test(name):
+            with pytest.raises((AlgebraError, HeaderError)):
+                write(path, out)
+            assert not out.parent.exists()
+    other = MergeSettings(to="diffusers", family="flux1")
+    with pytest.raises(AlgebraError, match="can't be converted"):
+        merge([folder / "a.safetensors"], out, strengths=[1], settings=other)
+    assert not out.parent.exists()
+
+
+def test_files_of_two_namings_are_merged_into_a_new_folder(folder: Path) -> None:
+    first, second = folder / "a.safetensors", folder / "converted" / "b.safetensors"
+    convert(folder / "b.safetensors", to="diffusers", out=second, family="sd1")
+    out = folder / "new" / "more" / "out.safetensors"
+    settings = MergeSettings(family="sd1")
+    assert merge([first, second], out, strengths=[1, 1], settings=settings).out.path == out
+    assert [one.name for one in out.parent.iterdir()] == [out.name]
+    assert {one.stem for one in folder.iterdir()} == {"a", "b", "converted", "new"}
 
 
 def test_checkpoints_may_be_text(folder: Path) -> None:

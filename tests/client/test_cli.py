@@ -415,7 +415,7 @@ def test_exit_code_follows_the_refusal(
 
 def test_every_failure_has_its_exit_code() -> None:
     for cls in errors.every_class():
-        assert messages.exit_code(cls()) in {1, 2, 3, 4, 5}
+        assert messages.exit_code(cls("Wrong.", code="x")) in {1, 2, 3, 4, 5}
     assert messages.exit_code(UsageError()) == 2
     assert messages.exit_code(errors.Corrupt()) == 1
     assert messages.exit_code(errors.UnsafePath()) == 1

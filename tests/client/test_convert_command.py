@@ -50,7 +50,7 @@ def test_convert_refuses_with_the_reason(run: Run, file: Path, tmp_path: Path) -
     out = tmp_path / "out.safetensors"
     words = ("--to", "comfyui", "--out", out)
     refused = run("convert", file, "--to", "kohya", "--out", file, "--json")
-    assert (refused.code, refused.document["error"]["code"]) == (1, "target_unusable")
+    assert (refused.code, refused.document["error"]["code"]) == (1, "same_file")
     pairs = some_pairs(("lora_unet_mid_block_attentions_0_proj_in",), ((8, 8),))
     unsure = write_pairs(tmp_path / "u.safetensors", pairs)
     refused = run("convert", unsure, *words, "--json")

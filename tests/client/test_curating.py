@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import Details, errors
+from lorary.client import Details, Reference, errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,11 +202,72 @@ def test_fields_of_an_adapter_are_edited_and_others_stay(
     assert (document["title"], document["summary"]) == ("Noir", "Light.")
     run("edit", NAME, "--rename", "dusk")
     assert json.loads(fake.seen[-1].body) == {"name": "dusk"}
+    hub.edit(NAME, tags="film")
+    assert json.loads(fake.seen[-1].body) == {"tags": ["film"]}
+    hub.edit(NAME, tags="")
+    assert json.loads(fake.seen[-1].body) == {"tags": []}
+
+
+def test_a_text_is_one_tag_and_one_word(hub: Hub, fake: FakeHub, lora: Path) -> None:
+    details = Details(tags="film", trigger_words="noir style", optional_trigger_words="rain")
+    assert details.faults() == {}
+    hub.push(lora, "ada/grey", details=details)
+    sent = [
+        json.loads(one.body) for one in fake.seen if one.path.endswith(("adapters", "versions"))
+    ]
+    both = {key: value for one in sent for key, value in one.items()}
+    assert both["tags"] == ["film"]
+    assert (both["trigger_words"], both["optional_trigger_words"]) == (["noir style"], ["rain"])
+    fake.answers = [("tokens$", 201, {}, b'{"id":3,"name":"ci","scopes":["read"],"token":"x"}')]
+    hub.create_token("ci", "read")
+    assert json.loads(fake.seen[-1].body)["scopes"] == ["read"]
+
+
+def test_what_is_for_all_versions_takes_none(hub: Hub, fake: FakeHub, lora: Path) -> None:
+    fake.seen.clear()
+    one = f"{NAME}@v1"
+    for call in (
+        lambda: hub.edit(one, title="x"),
+        lambda: hub.edit(Reference("ada", "noir", "v1"), title="x"),
+        lambda: hub.withdraw_adapter(one, "copied"),
+        lambda: hub.set_alias(one, "stable", "v1"),
+        lambda: hub.set_alias(f"pack:{one}", "stable", "v1"),
+        lambda: hub.push(lora, one),
+        lambda: hub.create_pack(one),
+        lambda: hub.edit_pack(one, title="x"),
+        lambda: hub.withdraw_pack(one, "copied"),
+    ):
+        with pytest.raises(errors.ReferenceInvalid, match="is a version"):
+            call()
+    with pytest.raises(errors.ReferenceInvalid, match=r"Hub\.edit_pack"):
+        hub.edit("pack:ada/dusk", title="x")
+    assert fake.seen == []
+
+
+@pytest.mark.parametrize("words", [("edit", NAME), ("pack", "edit", "ada/dusk")])
+def test_a_card_is_utf_8_without_its_byte_order_mark(
+    run: Run, fake: FakeHub, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("---\ntags: [a]\n---\n# Café\n", "utf-8-sig")
+    assert "front matter" in run(*words, "--card", readme).err
+    assert json.loads(fake.seen[-1].body) == {"card": "# Café\n"}
+    fake.seen.clear()
+    readme.write_text("# Café\n", "latin-1")
+    refused = run(*words, "--card", readme, "--json")
+    assert (refused.code, refused.document["error"]["code"]) == (1, "file_unreadable")
+    assert "is not UTF-8" in refused.err
+    assert fake.seen == []
 
 
 def test_an_edit_without_a_field_or_with_a_version_is_wrong_usage(run: Run, fake: FakeHub) -> None:
     fake.seen.clear()
-    for words in ([NAME], [f"{NAME}@v1", "--title", "x"], [NAME, "--rating", "odd"]):
+    for words in (
+        [NAME],
+        [f"{NAME}@v1", "--title", "x"],
+        ["pack:a/b", "--title", "x"],
+        [NAME, "--rating", "odd"],
+    ):
         assert run("edit", *words).code == 2, words
     assert run("edit", NAME, "--card", "none.md").code == 3
     assert fake.seen == []

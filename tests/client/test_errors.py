@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,12 @@ def every_leaf(root: type[server.LoraryError]) -> list[type[server.LoraryError]]
     return [root, *(leaf for child in root.__subclasses__() for leaf in every_leaf(child))]
 
 
+#: Errors whose code is always one of a list.
+LISTS: dict[type[errors.LoraryError], str] = {
+    lorary.AlgebraError: "ALGEBRA_CODES",
+    lorary.HeaderError: "HEADER_CODES",
+    lorary.SourceError: "SOURCE_CODES",
+}
 MIRRORED = every_leaf(server.LoraryError)[1:]
 
 
@@ -37,15 +44,25 @@ def test_each_server_error_has_its_mirror(theirs: type[server.LoraryError]) -> N
 
 
 def test_codes_are_unique() -> None:
-    codes = [cls.code for cls in errors.every_class()]
+    codes = [cls.code for cls in errors.every_class() if "code" in vars(cls)]
     assert len(codes) == len(set(codes))
 
 
 def test_tree_is_drawn_whole() -> None:
     drawn = set(re.findall(r"[├└]── (\w+) +(\w+)", errors.__doc__ or ""))
-    assert drawn == {(cls.__name__, cls.code) for cls in errors.every_class()} - {
-        ("LoraryError", "error")
+    classes = [*errors.every_class()][1:]
+    assert drawn == {
+        (cls.__name__, cls.code if "code" in vars(cls) else LISTS[cls]) for cls in classes
     }
+
+
+@pytest.mark.parametrize("cls", LISTS, ids=lambda cls: cls.__name__)
+def test_an_error_with_a_list_of_codes_has_no_other(cls: type[errors.LoraryError]) -> None:
+    with pytest.raises(TypeError, match="code"):
+        cls("Wrong.")
+    for error in (cls("Wrong.", code="x"), errors.Gone("Gone.", status=410, facts={"a": 1})):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize("cls", list(errors.every_class()), ids=lambda cls: cls.__name__)
@@ -53,8 +70,8 @@ def test_drawn_builtins_are_the_real_ones(cls: type[errors.LoraryError]) -> None
     line = re.search(rf"── {cls.__name__} .*", errors.__doc__ or "")
     for name in re.findall(r"also an? (\w+)", line[0] if line else ""):
         assert any(base.__name__ == name for base in cls.__mro__)
-    assert str(cls("What is wrong.")) == "What is wrong."
-    assert cls().detail.endswith((".", "login.", "@version."))
+    assert str(cls("What is wrong.", code="x")) == "What is wrong."
+    assert cls in LISTS or cls().detail.endswith((".", "login.", "@version."))
 
 
 def test_problem_becomes_its_class_with_findings_and_facts() -> None:

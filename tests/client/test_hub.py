@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lorary
-from lorary.client import Reference, errors, models, packs
+from lorary.client import Reference, curation, errors, models, packs
 from tests.client.conftest import SDK
 
 if TYPE_CHECKING:
@@ -43,11 +43,22 @@ def test_a_family_that_does_not_exist_is_answered_with_similar_ones(
 ) -> None:
     refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
     for family, meant in (("sdlx", "sdxl"), ("Stable Difusion XL", "sdxl")):
-        fake.answers = [("adapters[?]family=", 400, {}, refused)]
-        with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\b") as caught:
-            hub.search("noir", family=family)
-        assert "hidream" not in caught.value.detail  # not all of them
-    assert list(hub.search(family="newer9")) == []  # one that only the hub knows
+        for search in (hub.search, hub.packs):
+            fake.answers = [("family=", 400, {}, refused)]
+            with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\b") as caught:
+                next(search("noir", family=family))
+            assert "hidream" not in caught.value.detail  # not all of them
+
+
+def test_a_search_sends_its_request_when_results_are_asked_for(hub: Hub, fake: FakeHub) -> None:
+    found = hub.search(family="newer9")  # one that only the hub knows
+    assert fake.seen == []
+    assert list(found) == []
+    assert len(fake.seen) == 1
+    refused = b'{"code":"validation_failed","detail":"No.","fields":{"kind":["Unknown."]}}'
+    fake.answers = [("kind=odd", 400, {}, refused)]
+    with pytest.raises(errors.Invalid, match="No\\."):  # not of the family
+        list(hub.search(family="newer9", kind="odd"))
 
 
 def test_info_versions_and_one_version(hub: Hub, fake: FakeHub) -> None:
@@ -69,11 +80,13 @@ def test_files_have_the_hashes_and_the_json_of_the_hub(hub: Hub, fake: FakeHub) 
     assert (file.hashes, file.data["id"]) == ({"autov2": "c450"}, 0)
 
 
-@pytest.mark.parametrize("module", [models, packs])
+@pytest.mark.parametrize("module", [curation, models, packs])
 def test_all_values_of_a_response_keep_its_json(module: ModuleType) -> None:
     values = [one for one in vars(module).values() if is_dataclass(one) and hasattr(one, "read")]
     assert len(values) > 3
-    assert all("data" in {one.name for one in fields(value)} for value in values)
+    document = {"sha256": "0" * 64, "manifest_sha256": "0" * 64, "revision": "0" * 40, "newer": 1}
+    for value in values:
+        assert value.read(document).data == document, value
 
 
 def test_whoami_and_inspect(hub: Hub, fake: FakeHub, lora: Path) -> None:

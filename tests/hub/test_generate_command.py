@@ -9,8 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.utils import timezone
 
 from hub.generation import vocabulary
+from hub.generation.fill import fill
 from hub.generation.weights import FAMILIES, METHODS, TRAININGS, weights
 from hub.operations import doctor
 from previews.models import Image, Sample
@@ -163,6 +165,13 @@ def test_a_hub_with_adapters_is_only_filled_if_that_is_meant(ada: User) -> None:
     generate("--yes", count=20)
     generate("--yes", count=20)
     assert Adapter.objects.count() == 41
+
+
+def test_progress_is_reported_with_the_total_of_each_step(ada: User) -> None:
+    services.create(actor=ada, name="mine")
+    seen: list[tuple[str, int, int]] = []
+    fill(adapters_wanted=20, seed=1, end=timezone.now(), progress=lambda *step: seen.append(step))
+    assert seen == [("adapters", 20, 20), ("search documents", 21, 21)]
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "many", ""])

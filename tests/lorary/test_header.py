@@ -65,7 +65,7 @@ def test_refuses(attack: str) -> None:
     with pytest.raises(HeaderError) as refused:
         parse_header(data)
     assert refused.value.code == code
-    assert refused.value.message == str(refused.value)
+    assert refused.value.detail == str(refused.value)
     json.dumps(refused.value.facts)
 
 

@@ -250,7 +250,7 @@ def test_what_a_server_does_wrong_is_one_clear_error(
         _read(f"{server[0]}/{path}?signature=secret", first_bytes=4096, timeout_s=0.2)
     assert refused.value.code == code
     assert refused.value.code in SOURCE_CODES
-    assert "secret" not in refused.value.message
+    assert "secret" not in refused.value.detail
     assert isinstance(refused.value, OSError)
     assert refused.value.status in {None, int(path[-3:]) if path.startswith("status") else None}
 
@@ -315,7 +315,7 @@ def test_a_header_that_cannot_be_sent_is_refused_unseen(header: tuple[str, str])
     with pytest.raises(SourceError) as refused:
         UrlSource("http://127.0.0.1:9/a", headers=dict([header]))
     assert refused.value.code == "bad_header"
-    assert header[1] not in refused.value.message
+    assert header[1] not in refused.value.detail
 
 
 def test_no_more_is_fetched_than_allowed(server: tuple[str, type[Handler]]) -> None:
@@ -333,8 +333,8 @@ def test_a_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SourceError) as refused:
             _read("http://far.example/a", timeout_s=2)
     assert refused.value.code == "unreachable"
-    assert f"cannot be reached through the proxy {place}" in refused.value.message
-    assert "secret" not in refused.value.message
+    assert f"cannot be reached through the proxy {place}" in refused.value.detail
+    assert "secret" not in refused.value.detail
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:

@@ -358,11 +358,13 @@ def test_packs_are_found_by_words_and_facets(ada: User, bob: User, dusk: PackVer
         "tag:even", "tag:evening dusk", "base:sd1", 'base:"stable diffusion"', "owner:ada dusk",
         '"grey evenings"', "-anime", "-base:sdxl", "-owner:bob", "rating:general", "rating:<mature",
         "rank:8 dusk", "FilmGrain", "kind:style", "-kind:scene", "family:sd1",
+        "kind:sty", 'kind:"style"', "-kind:s", "-kind:sty",
     ):  # fmt: skip
         assert found(q=query) == ["ada/dusk"], query
     for query in (
         "tag:noon", "base:sdxl", "owner:bob", "-dusk", '"grey even"', "rating:>=mature",
         "-rating:general", "-owner:ada", "kind:lighting", "-kind:style", "-tag:evening",
+        "kind:s", "kind:sty dusk", 'kind:"sty"',
     ):  # fmt: skip
         assert found(q=query) == [], query
     services.describe(actor=ada, pack=dusk.pack, visibility="unlisted", tags=[])

@@ -204,7 +204,7 @@ def _checked(refused: AlgebraError | HeaderError) -> str:
     """Return the code of a refusal, which must be documented."""
     codes = ALGEBRA_CODES if isinstance(refused, AlgebraError) else HEADER_CODES
     assert refused.code in codes, refused.code
-    assert refused.message.endswith("."), refused.message
+    assert refused.detail.endswith("."), refused.detail
     return refused.code
 
 

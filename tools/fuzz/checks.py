@@ -56,8 +56,8 @@ def check(data: bytes, size: int | None = None, config: bytes | None = None) -> 
 
 def _check_refusal(refused: HeaderError, size: int) -> None:
     assert refused.code in HEADER_CODES, refused.code
-    assert refused.message.endswith("."), refused.message
-    assert len(refused.message) < 1_000, refused.message
+    assert refused.detail.endswith("."), refused.detail
+    assert len(refused.detail) < 1_000, refused.detail
     assert refused.offset is None or 0 <= refused.offset <= max(size, 8), refused.offset
     json.dumps(refused.facts)
 

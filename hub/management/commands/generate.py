@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -66,7 +67,7 @@ class Command(BaseCommand):
             adapters_wanted=count,
             seed=options["seed"],
             end=midnight - timedelta(seconds=1),
-            progress=lambda noun, done: report_step(noun, done, count, step=LARGE_STEP),
+            progress=partial(report_step, step=LARGE_STEP),
         )
         seconds = time.monotonic() - begun
         self.stdout.write(f"{counted(count, 'adapter')}, {rows:,} rows, in {seconds:.0f} seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class LoraryError(Exception):
         self.findings = tuple(findings)
         self.facts = dict(facts or {})
         super().__init__(self.detail)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the code, too: some classes require it, and processes of a pool return errors."""
+        return partial(type(self), code=self.code), self.args, vars(self)
 
     def to_dict(self) -> dict[str, str]:
         """Return code and message as JSON values."""

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+#: A path as callers give it.
+StrPath = str | os.PathLike[str]
+
 
 @contextlib.contextmanager
 def replacement(target: Path) -> Iterator[Path]:

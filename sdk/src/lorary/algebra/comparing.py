@@ -32,9 +32,9 @@ from lorary.algebra.modules import (
     WholeModule,
     open_adapter,
 )
-from lorary.algebra.places import StrPath
 from lorary.algebra.together import open_together
 from lorary.anatomy.display_names import natural
+from lorary.replacing import StrPath
 
 _read_whole = partial(read_whole, None)
 """Reads what can be formed without the base model."""

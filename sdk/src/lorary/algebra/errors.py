@@ -50,16 +50,8 @@ class AlgebraError(LoraryError, ValueError):
         facts: JSON values that support them, such as the module.
     """
 
-    code = "algebra_refused"
-    title = "No exact result can be made."
-
-    def __init__(self, detail: str = "", *, code: str = "", **facts: object) -> None:
+    def __init__(self, detail: str, *, code: str, **facts: object) -> None:
         super().__init__(detail, code=code, facts=facts)
-
-    @property
-    def message(self) -> str:
-        """One or two sentences for people."""
-        return self.detail
 
 
 @contextmanager
@@ -70,7 +62,7 @@ def naming(module: str) -> Iterator[None]:
     except AlgebraError as error:
         if "module" in error.facts:
             raise
-        message = f"{error.message} They are in the module “{clean(module)}”."
+        message = f"{error.detail} They are in the module “{clean(module)}”."
         raise AlgebraError(message, code=error.code, **error.facts, module=module) from error
 
 
@@ -80,10 +72,10 @@ def about(path: PurePath) -> Iterator[None]:
     try:
         yield
     except AlgebraError as error:
-        message = f"{clean(path.name)}: {error.message}"
+        message = f"{clean(path.name)}: {error.detail}"
         raise AlgebraError(message, code=error.code, **error.facts) from error
     except HeaderError as error:
-        message = f"{clean(path.name)}: {error.message}"
+        message = f"{clean(path.name)}: {error.detail}"
         raise HeaderError(
             message, code=error.code, offset=error.offset, facts=error.facts
         ) from error

@@ -29,7 +29,7 @@ from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, write_weights
 from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
-from lorary.algebra.places import StrPath, output_path
+from lorary.algebra.places import output_path
 from lorary.algebra.storing import (
     KOHYA_ENDINGS,
     PEFT_ENDINGS,
@@ -41,6 +41,7 @@ from lorary.algebra.storing import (
 from lorary.anatomy.claims.config import require_file
 from lorary.anatomy.families import family_index
 from lorary.anatomy.keys.conventions import naming_style
+from lorary.replacing import StrPath
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 _ROWS = 256  # rows of a weight that are subtracted at a time

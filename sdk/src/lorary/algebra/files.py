@@ -25,8 +25,7 @@ import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.places import StrPath, output_path
-from lorary.replacing import Writeback, replacement
+from lorary.replacing import StrPath, Writeback, replacement
 from lorary.safetensors import HeaderError, Limits, parse_header, read_header
 from lorary.safetensors.tensors import DTYPE_BITS, TensorInfo, Tensors
 
@@ -194,7 +193,7 @@ def write_weights(
         OSError: The file can't be written.
         ValueError: The data of a tensor doesn't have the planned format and shape.
     """
-    path = output_path(path)
+    path = Path(path)
     names = sorted(tensors, key=lambda name: (_RANKS[tensors[name].dtype], name))
     ordered = {name: tensors[name] for name in names}
     blank = {**metadata, DATA_HASH: f"0x{'0' * 64}"} if adds_hash else metadata
@@ -327,12 +326,13 @@ def replacing(
 ) -> Iterator[HashedFile]:
     """Write a temporary file beside `path`; flush it to disk and rename it at the end.
 
-    After an error the temporary file is removed, and `path` is as before.
+    The folder is created. After an error the temporary file is removed, and `path` is as before.
 
     Args:
         hashes_data: Whether the digest of the data section is wanted.
         check: Called with the temporary file before it is renamed.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacement(path) as part:
         with part.open("x+b") as file:
             yield HashedFile(file, hashes_data=hashes_data)

@@ -20,7 +20,6 @@ import numpy as np
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
 from lorary.algebra.gram import Factors, Matrix, with_core
-from lorary.algebra.places import StrPath
 from lorary.algebra.scales import Configs, alpha_for, configs_for
 from lorary.algebra.shapes import pair_shape
 from lorary.anatomy.claims.config import (
@@ -33,6 +32,7 @@ from lorary.anatomy.claims.config import (
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.keys.algorithms import algorithm_title
 from lorary.anatomy.modules.adapted import group_names, scan
+from lorary.replacing import StrPath
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from lorary.algebra.gram import (
 )
 from lorary.algebra.metadata.rules import OPERATION, operation_on, resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.places import StrPath, output_path
+from lorary.algebra.places import output_path
 from lorary.algebra.storing import (
     NewFactors,
     Plan,
@@ -39,6 +39,7 @@ from lorary.algebra.storing import (
     planned,
     require_no_config,
 )
+from lorary.replacing import StrPath
 
 
 class ResizedModule(NamedTuple):

@@ -93,7 +93,7 @@ def _converted(path: Path, ways: Sequence[str], families: frozenset[str], folder
         try:
             convert(path, to=target, out=out, among=families)
         except AlgebraError as error:
-            message = f"{path.name} can't be converted to the naming {target}: {error.message}"
+            message = f"{path.name} can't be converted to the naming {target}: {error.detail}"
             raise AlgebraError(message, code=error.code, **error.facts) from error
         path = out
     return path

@@ -208,7 +208,7 @@ def _inspect(
     try:
         header = read_header(source, limits=limits)
     except HeaderError as error:
-        refusal = Refusal(file_name(name), error.code, error.message, error.offset)
+        refusal = Refusal(file_name(name), error.code, error.detail, error.offset)
         return Inspection(None, (from_error(error),), None, refusal)
     reader: AlphaReader | None = None
     if reads_alphas:

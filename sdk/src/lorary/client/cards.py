@@ -1,10 +1,13 @@
-"""The text of a card, without Markdown and HTML."""
+"""The text of a card: as its file has it, and without Markdown and HTML."""
 
 from __future__ import annotations
 
 import html
 import re
 from collections.abc import Iterator
+from pathlib import Path
+
+from lorary.client.errors import FileUnreadable, reading_file
 
 #: Characters of a card that are read; the beginning is enough.
 _MOST_READ = 20_000
@@ -16,6 +19,22 @@ _LINK = re.compile(r"\[([^\[\]]{0,300})\]\([^()]{0,500}\)")
 _MARKS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
 _START = re.compile(r"^(?:#{1,6}|>|[-+*](?= ))[ ]{0,8}")
 _RULE = re.compile(r"^[-=*_| :]{3,200}$")
+
+
+def read_text(place: Path) -> str:
+    """Return the text of a Markdown file, without a byte order mark.
+
+    Raises:
+        FileMissing: it cannot be read.
+        FileUnreadable: it is not UTF-8.
+    """
+    with reading_file(place):
+        data = place.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"{place} is not UTF-8. Save it in this encoding, and try again."
+        raise FileUnreadable(message) from error
 
 
 def card_lines(card: str) -> Iterator[str]:

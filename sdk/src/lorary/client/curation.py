@@ -10,7 +10,7 @@ from urllib.parse import quote
 from lorary.client import packs
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON, Adapter, Version, check_rating
-from lorary.client.names import Reference
+from lorary.client.names import Reference, as_list, require_no_version
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -90,7 +90,7 @@ class Curating:
         summary: str | None = None,
         card: str | None = None,
         kind: str | None = None,
-        tags: Sequence[str] | None = None,
+        tags: str | Sequence[str] | None = None,
         rating: str | None = None,
         licence: str | None = None,
         visibility: str | None = None,
@@ -104,7 +104,7 @@ class Curating:
             summary: One or two sentences.
             card: The text of its page, in Markdown.
             kind: style, character, concept, …
-            tags: Its tags, instead of all that it has.
+            tags: Its tags, or its only tag, instead of all that it has; an empty list removes all.
             rating: general, suggestive, mature or explicit.
             licence: Such as cc-by-4.0.
             visibility: public, unlisted or private.
@@ -112,6 +112,7 @@ class Curating:
 
         Raises:
             Invalid: a field has an invalid value; ``facts["fields"]`` has a sentence for each.
+            ReferenceInvalid: this is a version or a pack.
             NameTaken, NameInvalid: the new name is in use, or is invalid.
             Forbidden: this account may not change it.
         """
@@ -119,11 +120,12 @@ class Curating:
             check_rating(rating)
         fields = {
             "title": title, "summary": summary, "card": card, "kind": kind,
-            "tags": None if tags is None else list(tags), "maturity": rating, "licence": licence,
+            "tags": None if tags is None else as_list(tags), "maturity": rating, "licence": licence,
             "visibility": visibility, "name": name,
         }  # fmt: skip
         data = {field: value for field, value in fields.items() if value is not None}
-        return Adapter.read(self._session.json("PATCH", _api_path(adapter), data=data))
+        path = require_no_version(Reference.parse(adapter)).api_path
+        return Adapter.read(self._session.json("PATCH", path, data=data))
 
     def aliases(self, adapter: str | Reference) -> tuple[Alias, ...]:
         """Return the aliases of an adapter and their targets, including ``main``."""
@@ -205,8 +207,12 @@ class Curating:
         return self._change(reference, "withdraw", {"reason": reason})
 
     def withdraw_adapter(self, adapter: str | Reference, reason: str) -> Adapter:
-        """Withdraw an adapter and all its versions permanently; its name stays reserved."""
-        path = f"{Reference.parse(adapter).api_path}/withdraw"
+        """Withdraw an adapter and all its versions permanently; its name stays reserved.
+
+        Raises:
+            ReferenceInvalid: this is a version, for which there is `withdraw`, or a pack.
+        """
+        path = f"{require_no_version(Reference.parse(adapter)).api_path}/withdraw"
         answer = self._session.json("POST", path, data={"reason": reason}, is_repeatable=True)
         return Adapter.read(answer)
 
@@ -221,5 +227,5 @@ def _alias_path(adapter: str | Reference, name: str) -> str:
 
 def _api_path(name: str | Reference) -> str:
     if isinstance(name, str) and name.startswith(packs.PREFIX):
-        return packs.path_of(packs.parse(name))
-    return Reference.parse(name).api_path
+        return packs.path_of(require_no_version(packs.parse(name)))
+    return require_no_version(Reference.parse(name)).api_path

@@ -42,9 +42,9 @@ LoraryError
 ├── DiskFull               disk_full            of this client; also an OSError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
-├── SourceError            source_unreadable    of this client; also an OSError: a URL to inspect
-├── HeaderError            header_invalid       of this client; also a ValueError: no safetensors
-├── AlgebraError           algebra_refused      of this client; also a ValueError: lorary.algebra
+├── SourceError            SOURCE_CODES         of this client; also an OSError: a URL to inspect
+├── HeaderError            HEADER_CODES         of this client; also a ValueError: no safetensors
+├── AlgebraError           ALGEBRA_CODES        of this client; also a ValueError: lorary.algebra
 ├── FileUnreadable         file_unreadable      of this client; also a ValueError
 ├── ProjectInvalid         project_invalid      of this client; also a ValueError
 ├── LockOutdated           lock_outdated        of this client
@@ -53,7 +53,8 @@ LoraryError
 
 Classes that are not marked "of this client" mirror ``registry/errors.py`` of the server; a test
 compares the two. A code that this client does not know becomes the class of its HTTP status, with
-the server's code kept in ``error.code``.
+the server's code kept in ``error.code``. Errors with a list, such as HEADER_CODES, have one of its
+codes.
 """
 
 from __future__ import annotations

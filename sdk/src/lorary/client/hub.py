@@ -19,7 +19,7 @@ from lorary.client.finding.by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version, check_rating
-from lorary.client.names import Reference, StrPath, absolute, is_hub_name
+from lorary.client.names import Reference, absolute, as_list, is_hub_name, require_no_version
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
@@ -28,11 +28,12 @@ from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.derived import Form
-from lorary.client.transfers.details import Details, require_known_family
+from lorary.client.transfers.details import Details, naming_family
 from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
 from lorary.limits import JOBS
+from lorary.replacing import StrPath
 
 if TYPE_CHECKING:
     from lorary.client.finding.by_hash import Found, Match
@@ -133,12 +134,12 @@ class Hub(Curating, Packing, Reading, Resolving):
             limit: Maximum number; None for all.
 
         Raises:
-            Invalid: the limit is negative, or there is no such rating or family.
+            Invalid: the limit is negative, or there is no such rating; with the first result, that
+                there is no such family.
         """
         require_limit(limit)
         if max_rating:
             check_rating(max_rating, "max_rating")
-        require_known_family(self._session, family)
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
             "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,
@@ -146,8 +147,12 @@ class Hub(Curating, Packing, Reading, Resolving):
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
         first: dict[str, object] = {}
-        items = self._session.items("adapters", parameters, first)
-        return Results(islice((Adapter.read(item) for item in items), limit), first)
+
+        def adapters() -> Iterator[Adapter]:
+            with naming_family(family):
+                yield from map(Adapter.read, self._session.items("adapters", parameters, first))
+
+        return Results(islice(adapters(), limit), first)
 
     def info(self, adapter: str | Reference) -> Adapter:
         """Return an adapter with its card and aliases."""
@@ -443,7 +448,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             UploadRefused: a check found an error, here or on the hub.
             Unauthenticated, Forbidden: the token may not publish there.
         """
-        target = Reference.parse(to)
+        target = require_no_version(Reference.parse(to))
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
         details = details or Details()
         pushed = publishing.push(
@@ -556,7 +561,7 @@ class Hub(Curating, Packing, Reading, Resolving):
     def create_token(
         self,
         name: str,
-        scopes: Sequence[str] = ("read", "write"),
+        scopes: str | Sequence[str] = ("read", "write"),
         *,
         days: int | None = None,
         bound_to: str = "",
@@ -567,11 +572,11 @@ class Hub(Curating, Packing, Reading, Resolving):
 
         Args:
             name: What it is for.
-            scopes: Its permissions.
+            scopes: Its permissions, or its only one.
             days: Days until it expires; 0 for never, None for the hub's default.
             bound_to: ``owner`` or ``owner/name`` to which it is limited.
         """
-        data: dict[str, object] = {"name": name, "scopes": list(scopes)}
+        data: dict[str, object] = {"name": name, "scopes": as_list(scopes)}
         if days is not None:
             data["expires_in_days"] = days
         if bound_to:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 JSON = Mapping[str, Any]
 #: Content ratings, from the lowest to the highest.
 RATINGS = ("general", "suggestive", "mature", "explicit")
+#: Who can see an adapter or a pack.
+VISIBILITIES = ("public", "unlisted", "private")
 
 
 def rating_fault(rating: str) -> str:

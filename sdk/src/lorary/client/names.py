@@ -11,8 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
-
-StrPath = str | os.PathLike[str]
+from lorary.replacing import StrPath
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
@@ -112,6 +111,23 @@ def _is_rev(rev: str) -> bool:
     return 1 <= len(rev) <= _MAX_REV and rev.isprintable() and not set(rev) & set(" @?#\\")
 
 
+def require_no_version(reference: Reference) -> Reference:
+    """Return a reference to an adapter or a pack as a whole.
+
+    Raises:
+        ReferenceInvalid: it has a version, which the caller would ignore.
+    """
+    if reference.rev:
+        message = f"“{reference}” is a version. Leave it out: {reference.full_name}."
+        raise ReferenceInvalid(message)
+    return reference
+
+
+def as_list(words: str | Iterable[str]) -> list[str]:
+    """Return words as a list; a text is one word, and an empty text none."""
+    return [words] if words and isinstance(words, str) else list(words)
+
+
 def generic_rest(stem: str, variant: str = "") -> str | None:
     """Return what follows a generic name, such as ``fp16`` or ``000010``; None for other names.
 
@@ -185,7 +201,10 @@ def _advice(text: str) -> str:
     if _DIGITS.match(text):
         return f"A hash of a file has 8, 10, 12 or 64 hex digits, not {len(text)}."
     if "pack:" in text:
-        return "Hub.pull_all and lorary pull take packs."
+        return (
+            "Packs have their own calls and commands, such as Hub.edit_pack and lorary pack edit. "
+            "Hub.pull_all and lorary pull take both."
+        )
     word = text.partition("@")[0]
     if is_name(word):
         return f"To search for it: lorary search {word}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from urllib.parse import quote
 from lorary.client.errors import BadAnswer, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON, RATINGS, File, check_rating
-from lorary.client.names import Reference
+from lorary.client.names import Reference, as_list, require_no_version
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 from lorary.client.transfers.cache import not_cached
+from lorary.client.transfers.details import naming_family
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -250,6 +251,11 @@ def version_path_of(reference: Reference) -> str:
     return f"{path_of(reference)}/versions/{quote(reference.rev or 'latest', safe='')}"
 
 
+def _with_list(fields: Mapping[str, str | Sequence[str]]) -> Mapping[str, object]:
+    """Return fields with a list of tags."""
+    return {**fields, "tags": as_list(fields["tags"])} if "tags" in fields else fields
+
+
 class Packing:
     """Methods of `Hub` for packs. References are ``owner/name[@version]``."""
 
@@ -290,7 +296,12 @@ class Packing:
         if max_rating:
             # The hub knows the rating that the owner chose; that of parts may be higher by now.
             parameters["q"] = f"rating:<={max_rating} {query}".rstrip()
-        found: Iterable[Pack] = map(Pack.read, self._session.items("packs", parameters))
+
+        def every_pack() -> Iterator[Pack]:
+            with naming_family(family):
+                yield from map(Pack.read, self._session.items("packs", parameters))
+
+        found: Iterable[Pack] = every_pack()
         if max_rating:
             allowed = RATINGS[: RATINGS.index(max_rating) + 1]
             found = (pack for pack in found if pack.maturity in allowed)
@@ -309,19 +320,25 @@ class Packing:
 
         Args:
             pack: ``owner/name``.
-            **fields: Any of title, kind, summary, card, tags, maturity, visibility.
+            **fields: Any of title, kind, summary, card, tags, maturity, visibility. A text as
+                ``tags`` is one tag.
 
         Raises:
             NameTaken, NameInvalid: the name is in use, or is invalid.
             Invalid: a field has an invalid value.
         """
-        name = parse(pack)
-        data = {"owner": name.owner, "name": name.name, **fields}
+        name = require_no_version(parse(pack))
+        data = {"owner": name.owner, "name": name.name, **_with_list(fields)}
         return Pack.read(self._session.json("POST", "packs", data=data))
 
     def edit_pack(self, /, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
-        """Change fields of a pack, as `create_pack` takes them, or its ``name``."""
-        return Pack.read(self._session.json("PATCH", path_of(parse(pack)), data=fields))
+        """Change fields of a pack, as `create_pack` takes them, or its ``name``.
+
+        Raises:
+            ReferenceInvalid: this is a version.
+        """
+        path = path_of(require_no_version(parse(pack)))
+        return Pack.read(self._session.json("PATCH", path, data=_with_list(fields)))
 
     def publish_pack(
         self, pack: str | Reference, manifest: Mapping[str, object], *, notes: str = ""
@@ -358,8 +375,12 @@ class Packing:
         return self._take_down(reference, "withdraw", reason)
 
     def withdraw_pack(self, pack: str | Reference, reason: str) -> Pack:
-        """Withdraw a pack and all its versions permanently; its name stays reserved."""
-        path = f"{path_of(parse(pack))}/withdraw"
+        """Withdraw a pack and all its versions permanently; its name stays reserved.
+
+        Raises:
+            ReferenceInvalid: this is a version, for which there is `withdraw_pack_version`.
+        """
+        path = f"{path_of(require_no_version(parse(pack)))}/withdraw"
         data = {"reason": reason}
         return Pack.read(self._session.json("POST", path, data=data, is_repeatable=True))
 

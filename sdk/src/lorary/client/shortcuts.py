@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.config import token_for
 from lorary.client.hub import Hub
-from lorary.client.names import StrPath, split_hub
+from lorary.client.names import split_hub
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.progress import OnProgress, silent
+from lorary.replacing import StrPath
 
 if TYPE_CHECKING:
     from lorary.client.models import Adapter

@@ -32,6 +32,7 @@ SOURCE_CODES: Mapping[str, str] = MappingProxyType(
         "cut": "The connection ended early.",
         "denied": "The server requires a token, or one with more permissions.",
         "not_found": "There is no file at this address.",
+        "offline": "URLs cannot be read offline.",
         "range_failed": "The server cannot send a part of the file.",
         "refused": "The server refused for another reason.",
         "server_failed": "The server failed.",
@@ -55,24 +56,16 @@ class HeaderError(LoraryError, ValueError):
         facts: JSON values that support the sentence.
     """
 
-    code = "header_invalid"
-    title = "The header breaks a rule of safetensors."
-
     def __init__(
         self,
-        detail: str = "",
+        detail: str,
         *,
-        code: str = "",
+        code: str,
         offset: int | None = None,
         facts: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail, code=code, facts=facts)
         self.offset = offset
-
-    @property
-    def message(self) -> str:
-        """One sentence for people."""
-        return self.detail
 
 
 class SourceError(LoraryError, OSError):
@@ -84,10 +77,5 @@ class SourceError(LoraryError, OSError):
         status: HTTP status of the response, if there was one.
     """
 
-    code = "source_unreadable"
-    title = "The URL cannot be read."
-
-    @property
-    def message(self) -> str:
-        """One sentence for people."""
-        return self.detail
+    def __init__(self, detail: str, *, code: str, status: int | None = None) -> None:
+        super().__init__(detail, code=code, status=status)

@@ -16,11 +16,12 @@ from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, replacing, write_weights
 from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import ALIASES, TARGETS
-from lorary.algebra.places import StrPath, output_path
+from lorary.algebra.places import output_path
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
 from lorary.anatomy.families import FAMILIES, family_title, similar_families
 from lorary.anatomy.inspection import inspect_file
 from lorary.anatomy.report import Anatomy
+from lorary.replacing import StrPath
 
 # Families whose files fit another one's pipelines: ComfyUI and A1111 read Kolors' files under the
 # names of SDXL, whose UNet it has.

@@ -48,12 +48,13 @@ from lorary.algebra.merging.whole import METHODS, ON_BASE, read_whole
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
 from lorary.algebra.naming.relations import names_of
-from lorary.algebra.places import StrPath, output_path
+from lorary.algebra.places import output_path, temporary_place
 from lorary.algebra.storing import NewFactors, Plan, cast, copied, planned, require_no_config
 from lorary.algebra.together import needs_kohya, open_together
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.config import METADATA_KEY, require_file
 from lorary.anatomy.claims.metadata import clean
+from lorary.replacing import StrPath
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 _Occurrences = Sequence[tuple[int, AdaptedModule]]
@@ -171,6 +172,7 @@ def merge(
         message = "at least one strength must differ from 0"
         raise ValueError(message)
     out = output_path(out, [*paths, *([] if settings.base is None else [settings.base])])
+    folder = temporary_place(out)
     files = [path for path, _ in used]
     is_asked = len(files) > 1 or settings.to is not None or settings.base is not None
     families = common_families(files) if is_asked else frozenset()  # reads every header
@@ -178,7 +180,7 @@ def merge(
         reader = None
         if settings.max_rank is not None:
             reader = partial(read_whole, _opened_base(stack, settings, families))
-        adapters = stack.enter_context(_opened(files, out.parent, settings, families, reader))
+        adapters = stack.enter_context(_opened(files, folder, settings, families, reader))
         run = _Merge(adapters, [weight for _, weight in used], settings)
         if run.is_copy:
             plan, extra = run.copy()
@@ -187,8 +189,8 @@ def merge(
         is_converted = needs_kohya(settings.to, adapters)
         place = out
         if is_converted:
-            folder = TemporaryDirectory(prefix=".lorary-", dir=out.parent)
-            place = Path(stack.enter_context(folder), out.name)
+            temporary = TemporaryDirectory(prefix=".lorary-", dir=folder)
+            place = Path(stack.enter_context(temporary), out.name)
         elif not extra:
             require_no_config(out, (one for own in adapters for one in own.all_modules.values()))
         sources = [
@@ -247,7 +249,7 @@ def _opened(
             needed = ["a largest rank (--max-rank)"] if reader is None else []
             if error.facts["algorithm"] in ON_BASE:
                 needed.append("the base model (--base)")
-            message = f"{error.message} It can be approximated with {' and '.join(needed)}."
+            message = f"{error.detail} It can be approximated with {' and '.join(needed)}."
             raise AlgebraError(message, code=error.code, **error.facts) from error
         yield adapters
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, checked_head, replacing
 from lorary.algebra.metadata.modelspec import PREFIX, VERSION, missing_keys, require_valid
 from lorary.algebra.metadata.rules import is_training_key
-from lorary.algebra.places import StrPath, output_path
+from lorary.algebra.places import output_path
 from lorary.anatomy.claims.config import require_file
+from lorary.replacing import StrPath
 
 _PIECE_BYTES = 1024 * 1024
 _VERSION_KEY = f"{PREFIX}sai_model_spec"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 
-from lorary.algebra.places import StrPath
 from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import FORM, sketch_file
 from lorary.anatomy import inspect_file
+from lorary.replacing import StrPath
 
 
 def sketch_document(path: StrPath) -> dict[str, object] | None:

@@ -30,7 +30,6 @@ import numpy as np
 
 from lorary.algebra.block_energies import BlockEnergies
 from lorary.algebra.files import NUMPY_DTYPES, Array, WeightFile
-from lorary.algebra.places import StrPath
 from lorary.algebra.recognition.canonical import CanonicalModule, canonical_modules
 from lorary.algebra.recognition.projections import (
     DEPTH,
@@ -44,6 +43,7 @@ from lorary.algebra.recognition.projections import (
 from lorary.algebra.recognition.signs import signs_of_keys
 from lorary.algebra.scales import alpha_for
 from lorary.anatomy.claims.config import embedded_configs
+from lorary.replacing import StrPath
 from lorary.safetensors import Header
 from lorary.safetensors.tensors import FLOAT_DTYPES
 

@@ -87,4 +87,4 @@ def from_error(error: HeaderError) -> Finding:
     evidence = dict(error.facts)
     if error.offset is not None:
         evidence["offset"] = error.offset
-    return Finding(error.code, "error", error.message, evidence)
+    return Finding(error.code, "error", error.detail, evidence)

@@ -18,7 +18,7 @@ from lorary.client.progress import silent
 from lorary.limits import JOBS, MAX_JOBS
 
 if TYPE_CHECKING:
-    from lorary.client.names import StrPath
+    from lorary.replacing import StrPath
 
 P = ParamSpec("P")
 T = TypeVar("T")

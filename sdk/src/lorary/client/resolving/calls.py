@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import NotFound
-from lorary.client.names import Reference, StrPath, absolute
+from lorary.client.names import Reference, absolute
 from lorary.client.progress import OnProgress, silent
 from lorary.client.resolving import resolve as resolving
 from lorary.client.transfers import pulling
+from lorary.replacing import StrPath
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session

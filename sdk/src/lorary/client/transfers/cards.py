@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorary.client.cards import read_text
+
 CARD = "README.md"
 MOST_CARD_BYTES = 1024 * 1024  # that a hub reads
 _FENCE = "---"
@@ -35,7 +37,7 @@ def read_card(place: Path) -> Card | None:
     try:
         if not place.is_file() or place.stat().st_size > MOST_CARD_BYTES:
             return None
-        text = place.read_text("utf-8-sig")
+        text = read_text(place)
     except (OSError, ValueError):
         return None
     return Card(place, frozenset(_keys(text.splitlines())))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import FAMILIES
-from lorary.anatomy.families import similar_families
 from lorary.client.errors import Invalid
 from lorary.client.models import rating_fault
+from lorary.client.names import as_list
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -27,6 +27,8 @@ STRENGTH_LIMIT = 10.0
 @dataclass(frozen=True, slots=True)
 class Details:
     """Details of an adapter and a version that the user gives; None and empty mean "not given".
+
+    A text in the place of several words or tags is one.
 
     Attributes:
         title: Title of a new adapter; derived from the file by default.
@@ -48,8 +50,8 @@ class Details:
     title: str = ""
     kind: str = ""
     visibility: str = ""
-    trigger_words: Sequence[str] = field(default_factory=tuple)
-    optional_trigger_words: Sequence[str] = field(default_factory=tuple)
+    trigger_words: str | Sequence[str] = ()
+    optional_trigger_words: str | Sequence[str] = ()
     family: str = ""
     lineage: str = ""
     label: str = ""
@@ -57,8 +59,12 @@ class Details:
     strength: float | None = None
     rating: str = ""
     card: str = ""
-    tags: Sequence[str] = field(default_factory=tuple)
+    tags: str | Sequence[str] = ()
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("trigger_words", "optional_trigger_words", "tags"):
+            object.__setattr__(self, name, tuple(as_list(getattr(self, name))))
 
     def faults(self) -> dict[str, str]:
         """Return a sentence for each field that a hub would refuse.
@@ -104,17 +110,40 @@ def require_known_family(session: Session, family: str, consequence: str = "") -
     Raises:
         Invalid: as by `Details.require_valid`.
     """
-    if not family or family in FAMILIES:
+    if not family:
         return
-    try:
+    from lorary.anatomy import FAMILIES  # noqa: PLC0415 - takes 0.1 s
+
+    if family in FAMILIES:
+        return
+    with naming_family(family, consequence):
         session.json("GET", "adapters", query={"family": family, "limit": 1})
+
+
+@contextlib.contextmanager
+def naming_family(family: str, consequence: str = "") -> Iterator[None]:
+    """Name similar base models if the hub refuses one that it does not know.
+
+    Args:
+        consequence: A sentence for the end of the message.
+
+    Raises:
+        Invalid: as by `Details.require_valid`.
+    """
+    try:
+        yield
     except Invalid as error:
+        fields = error.facts.get("fields")
+        if not isinstance(fields, dict) or "family" not in fields:
+            raise
         fault = _unknown_family(family)
         msg = f"family: {fault} {consequence}".rstrip()
         raise Invalid(msg, facts={"fields": {"family": fault}}) from error
 
 
 def _unknown_family(family: str) -> str:
+    from lorary.anatomy.families import FAMILIES, similar_families  # noqa: PLC0415 - as above
+
     close = similar_families(family)
     meant = f"Did you mean {' or '.join(close)}?" if close else f"Known are: {', '.join(FAMILIES)}."
     return f"“{family[:48]}” is not a known base model. {meant}"

@@ -10,12 +10,10 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.commands.adapters.push import KINDS
 from lorary.cli.output.text import emit, note, plain, show
 from lorary.cli.references import on_hub
-from lorary.client.cards import split_front_matter
-from lorary.client.errors import reading_file
-from lorary.client.models import RATINGS
+from lorary.client.cards import read_text, split_front_matter
+from lorary.client.models import RATINGS, VISIBILITIES
 
 _FIELDS = ("title", "summary", "kind", "tags", "rating", "licence", "visibility", "name")
-_VISIBILITIES = ("public", "unlisted", "private")
 
 
 def _configure(parser: Parser) -> None:
@@ -33,7 +31,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--rating", choices=RATINGS, metavar="RATING", help=", ".join(RATINGS))
     parser.add_argument("--licence", metavar="ID", help="the licence, such as cc-by-4.0")
-    parser.add_argument("--visibility", choices=_VISIBILITIES, help="who can see it")
+    parser.add_argument("--visibility", choices=VISIBILITIES, help="who can see it")
     parser.add_argument(
         "--rename", dest="name", metavar="NAME", help="the new name; the old one leads to it"
     )
@@ -41,15 +39,12 @@ def _configure(parser: Parser) -> None:
 
 
 def _edit(args: Namespace) -> int:
-    reference = client.Reference.parse(on_hub(args, args.adapter))
-    if reference.rev:
-        message = "specify the adapter alone, OWNER/NAME: versions never change"
-        raise UsageError(message)
+    reference = on_hub(args, args.adapter)
     fields = {name: value for name in _FIELDS if (value := getattr(args, name)) is not None}
     if args.tags is not None:
         fields["tags"] = [tag for tag in args.tags if tag]
     if args.card is not None:
-        fields["card"] = _card(args.card)
+        fields["card"] = read_card(args.card)
     if not fields:
         message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
         raise UsageError(message)
@@ -62,12 +57,11 @@ def _edit(args: Namespace) -> int:
     return 0
 
 
-def _card(place: str) -> str:
-    with reading_file(place):
-        text = Path(place).read_bytes().decode("utf-8", "replace")
-    matter, card = split_front_matter(text)
+def read_card(place: str) -> str:
+    """Return the text of a page from a file; the front matter is left out, with a note."""
+    matter, card = split_front_matter(read_text(Path(place)))
     if matter:
-        note(f"lorary: the front matter of {plain(place)} is left out; use --tag, --licence, …")
+        note(f"lorary: the front matter of {plain(place)} is left out; use --title, --tag, …")
     return card
 
 

@@ -65,32 +65,27 @@ def dtype_of(args: argparse.Namespace) -> str | None:
 
 
 def out_path(args: argparse.Namespace, inputs: Sequence[Path]) -> Path:
-    """Return the path to write to, and create its folder.
+    """Return the path to write to.
 
     Raises:
         FileMissing: an input is missing.
+        AlgebraError: `same_file`; the path is an input.
         TargetTaken: the path exists.
-        TargetUnusable: the path is an input or a folder, or its folder cannot be created.
+        TargetUnusable: the path is a folder.
     """
+    from lorary.algebra.places import output_path  # noqa: PLC0415 - --help does not need it
+
     for path in inputs:
         require_file(path)
     out = Path(args.out)
     facts = {"path": str(out)}
-    if out.exists():
-        if any(out.samefile(path) for path in inputs):
-            message = f"{out} is an input. Choose another file."
-            raise errors.TargetUnusable(message, facts=facts)
-        if not args.force:
-            message = f"{out} exists. Choose another file, or replace it with --force."
-            raise errors.TargetTaken(message, facts=facts)
     if out.is_dir():
         message = f"{out} is a folder. Name the file to write, such as {out / 'out.safetensors'}."
         raise errors.TargetUnusable(message, facts=facts)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"The folder {out.parent} cannot be created: {error.strerror}."
-        raise errors.TargetUnusable(message, facts=facts) from error
+    output_path(out, inputs)  # --force cannot replace an input
+    if out.exists() and not args.force:
+        message = f"{out} exists. Choose another file, or replace it with --force."
+        raise errors.TargetTaken(message, facts=facts)
     return out
 
 

@@ -146,7 +146,7 @@ def _token_for(one: Found) -> Access:
 
 def _unreadable(one: Found, error: OSError, token: FoundToken | None) -> tuple[Inspection, int]:
     if isinstance(error, SourceError):
-        message = f"{error.message}{_way_in(error, token)}"
+        message = f"{error.detail}{_way_in(error, token)}"
         code = _URL_CODES.get(error.code, NETWORK)
     else:
         message = f"It cannot be read: {str(error.strerror or error).rstrip('.')}."

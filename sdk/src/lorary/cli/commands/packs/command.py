@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
+from lorary.cli.commands.adapters.edit import read_card
 from lorary.cli.commands.packs import curation, exports
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.text import emit, note, pairs, plain, show, strong, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
 from lorary.client.errors import Invalid, reading_file
-from lorary.client.models import RATINGS
+from lorary.client.models import RATINGS, VISIBILITIES
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _LIMIT = 50
 KINDS = ("style", "lighting", "character", "scene", "detail", "other")
-_VISIBILITIES = ("public", "unlisted", "private")
 #: Options of create and edit, as fields of the API.
 _FIELDS = ("title", "summary", "kind", "tags", "maturity", "visibility")
 
@@ -54,7 +54,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--rating", choices=RATINGS, dest="maturity", help="create, edit: the content rating"
     )
-    parser.add_argument("--visibility", choices=_VISIBILITIES, help="create, edit: who can see it")
+    parser.add_argument("--visibility", choices=VISIBILITIES, help="create, edit: who can see it")
     parser.add_argument("--rename", metavar="NAME", help="edit: the new name")
     exports.configure(parser)
     parser.add_argument("--notes", default="", metavar="TEXT", help="publish: what is new")
@@ -201,7 +201,7 @@ def _show_saved(pack: Pack, args: Namespace) -> int:
 def _fields(args: Namespace) -> dict[str, str]:
     values = {name: getattr(args, name) for name in _FIELDS}
     if args.card is not None:
-        values["card"] = _read(args.card).decode("utf-8", "replace")
+        values["card"] = read_card(args.card)
     return {name: value for name, value in values.items() if value is not None}
 
 
