@@ -140,9 +140,13 @@ def _workers() -> Finding:
 def _backup(folder: Path | None) -> Finding:
     if folder is None:
         return Finding("backup", "warning", "Not checked: name the folder with --backups.")
-    found = [one.made_at for one in backup_sets.sets(folder) if one.is_whole and one.made_at]
-    if not found:
-        return Finding("backup", "error", f"There is no complete backup in {folder}.")
-    age = datetime.now(UTC) - found[-1]
+    found = backup_sets.sets(folder)
+    whole = [one.made_at for one in found if one.is_whole]
+    if not whole:
+        message = f"There is no complete backup in {folder}."
+        if any(not one.has_files for one in found):
+            message += " Sets of rows alone count only if they say that the files are in a bucket."
+        return Finding("backup", "error", message)
+    age = datetime.now(UTC) - whole[-1]
     text = f"The newest complete backup is {age.total_seconds() / 3600:.1f} hours old."
     return Finding("backup", "warning" if age > OLD_BACKUP else "ok", text)

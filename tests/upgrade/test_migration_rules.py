@@ -220,7 +220,10 @@ def manifest(folder: Path, age: timedelta) -> None:
     made = datetime.now(UTC) - age
     place = folder / "sets" / (made.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z")
     place.mkdir(parents=True)
-    document: dict[str, Any] = {"format": 1, "blobs": 0, "missing": [], "damaged": [], "failed": []}
+    document: dict[str, Any] = {
+        "format": 1, "made_at": made.isoformat(), "blobs": 0,
+        "missing": [], "damaged": [], "failed": [],
+    }  # fmt: skip
     (place / "manifest.json").write_text(json.dumps(document))
 
 
