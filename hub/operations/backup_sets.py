@@ -106,11 +106,14 @@ def manifest_of(place: Path) -> dict[str, Any]:
 
 def require_as_written(file: Path, sha256: str) -> None:
     """Raise BackupInvalid unless a file of a set has the given sha256."""
-    if file.exists():
+    problem = "its sha256 is wrong"
+    try:
         with file.open("rb") as handle:
             if hashlib.file_digest(handle, "sha256").hexdigest() == sha256:
                 return
-    message = f"{file} is damaged: its sha256 is wrong. Use another set."
+    except OSError as error:
+        problem = error.strerror or str(error)
+    message = f"{file} is damaged: {problem}. Use another set."
     raise BackupInvalid(message)
 
 

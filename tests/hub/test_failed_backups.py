@@ -17,7 +17,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from hub.operations import backup, doctor, probes, process_lock
+from hub.operations import backup, database_dumps, doctor, probes, process_lock
 from registry import events, storage
 from registry.models import Event
 from tests.stored import blob_of
@@ -50,6 +50,20 @@ def failure_of(folder: Path, *arguments: str) -> str:
         call_command("backup", "--to", str(folder), "--json", *arguments, stdout=out)
     assert json.loads(out.getvalue()) == {"ok": False, "error": str(refused.value)}
     return str(refused.value)
+
+
+@contextmanager
+def connection_to(file: Path) -> Iterator[None]:
+    """Let the hub use another, empty database."""
+    connection.close()
+    before = connection.settings_dict["NAME"]
+    connection.settings_dict["NAME"] = str(file)
+    file.parent.mkdir()
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
 
 
 def recorded() -> str:
@@ -213,6 +227,32 @@ def test_a_failed_restore_names_what_could_not_be_written(
     monkeypatch.setattr("hub.operations.database_dumps.restore", cannot)
     with pytest.raises(CommandError, match=r"^Cannot use /data/lorary.sqlite3: Read-only file sys"):
         call_command("restore", "--from", str(tmp_path / "backup"))
+
+
+def test_a_backup_that_cannot_be_read_is_named_instead_of_the_store(tmp_path: Path) -> None:
+    place = tmp_path / "sets" / backup.make(tmp_path).name
+    rows = place / "rows.sqlite3"
+    rows.unlink()
+    rows.symlink_to("/proc/self/mem")  # its first page cannot be read
+    refused = f"^{rows} is damaged: Input/output error. Use another set.$"
+    with pytest.raises(CommandError, match=refused):
+        call_command("restore", "--from", str(tmp_path))
+    (place / "blobs.txt").unlink()
+    (place / "manifest.json").unlink()
+    with pytest.raises(CommandError, match="There is no finished backup in"):
+        call_command("restore", "--from", str(tmp_path))
+
+
+def test_rows_without_room_name_the_database_and_leave_no_draft(tmp_path: Path) -> None:
+    place = tmp_path / "sets" / backup.make(tmp_path).name
+    target = tmp_path / "new" / "lorary.sqlite3"
+    with (
+        files_up_to(2**18),
+        connection_to(target),
+        pytest.raises(database_dumps.RowsRefused, match=f"copied to {target}: File too large"),
+    ):
+        database_dumps.restore(place / "rows.sqlite3")
+    assert list(target.parent.glob(".*")) == []
 
 
 @pytest.mark.parametrize("verb", ["copy", "move"])

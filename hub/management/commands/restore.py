@@ -80,8 +80,10 @@ class Command(BaseCommand):
                 taken = backup_sets.chosen(folder, options["set"])
                 skipped = [] if options["set"] else _newer(folder, taken)
                 result = backup.restore(folder, taken.name, progress=meter)
-        except (OSError, StorageFull) as error:
+        except StorageFull as error:  # the store's errors about one file are in the result
             raise CommandError(place_problem(settings.LORARY.storage, error)) from error
+        except OSError as error:
+            raise CommandError(place_problem(folder, error)) from error
         except (
             process_lock.Busy,
             backup_sets.BackupInvalid,
