@@ -166,6 +166,9 @@ def _accepted(
     if upload.blob is None or not upload.blob.is_stored:
         text = _("It was not published in time, and its data was deleted. Start a new upload.")
         return UploadRow(upload, word, text, remarks=remarks)
+    if getattr(upload, "is_kept", False):  # the new owner has made it private
+        text = _("The adapter that it is part of was transferred.")
+        return UploadRow(upload, _("Used"), text, remarks=remarks)
     day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
     text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day, DAY)}
     go_on = reverse("publish") + f"?upload={upload.public_id}"
