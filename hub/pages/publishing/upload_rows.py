@@ -106,8 +106,7 @@ def upload_row(user: User, upload: Upload) -> UploadRow:
 
 def upload_rows_of(user: User, rows: Sequence[Upload]) -> list[UploadRow]:
     """Return the rows of uploads from ``registry.uploads.selectors.overview``."""
-    versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
-    adapters = upload_selectors.committed_to(user, rows)
+    (versions, adapters), checked = upload_selectors.holders(user, rows), checked_bytes(rows)
     return [
         _upload_row(row, versions.get(row.pk), adapters.get(row.pk), checked.get(row.pk, 0))
         for row in rows
