@@ -132,7 +132,7 @@ def make(
     if with_files:
         first = migrate_store.copy(source=storage.store(), target=target, progress=progress)
     name = timezone.now().strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-    with backup_sets.making(folder / "sets" / name) as place:
+    with backup_sets.new_set(folder / "sets" / name) as place:
         rows = place / database_dumps.file_name()
         with writing(place / "blobs.txt") as listing:
             count, size = database_dumps.dump(rows, listing)
@@ -146,16 +146,18 @@ def make(
             tally.present = max(0, tally.present - first.done)
         _save_secret(place)
         made = Backup(name, count, size, tally)
-        facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
+        facts = {
+            **_manifest(rows, made),
+            "with_files": with_files,
+            "is_in_bucket": settings.LORARY.storage.startswith("s3:"),
+            "has_fewer": has_fewer,
+        }
         write(place / "manifest.json", json.dumps(facts))
-    not_saved = sum(len(facts[what]) for what in backup_sets.NOT_SAVED)
     recorded: dict[str, Any] = {}
     if not with_files:
         recorded["rows_only"] = True
-        if not settings.LORARY.storage.startswith("s3:"):  # no bucket that keeps the files itself
-            not_saved = count
-    if not_saved:
-        recorded["lacking"] = not_saved
+    if lacking := backup_sets.lacking_in(facts):
+        recorded["lacking"] = lacking
     events.record(actor=None, verb="backup_made", subject=name, folder=str(folder), **recorded)
     return made
 

@@ -47,9 +47,10 @@ class SetShrunk(Exception):
 class BackupSet:
     """A finished set."""
 
-    name: str  # name of its folder: the time when it was made
+    name: str  # name of its folder
+    made_at: datetime  # of an unreadable set: when its manifest was written
     blobs: int = 0  # number of files that its rows refer to
-    lacking: int = 0  # number of those that could not be saved
+    lacking: int = 0  # number of those that neither the set nor a bucket has
     bytes: int = 0  # their total size, without the rows
     release: str = ""  # that of the hub; "" in sets of earlier ones
     has_files: bool = True  # False: it has only the rows
@@ -58,26 +59,20 @@ class BackupSet:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every file that its rows refer to was saved."""
+        """Whether every file that its rows refer to is in the set, or was in a bucket."""
         return self.is_readable and not self.lacking
-
-    @property
-    def made_at(self) -> datetime | None:
-        """When it was made; None if its folder was renamed."""
-        try:
-            return datetime.strptime(self.name, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-        except ValueError:
-            return None
 
 
 def sets(folder: Path) -> list[BackupSet]:
-    """Return the finished sets, oldest first."""
-    places = sorted(file.parent for file in folder.glob("sets/*/manifest.json"))
-    return [_described(place) for place in places]
+    """Return the finished sets, oldest first, whatever the names of their folders."""
+    found = [_described(file.parent) for file in folder.glob("sets/*/manifest.json")]
+    return sorted(found, key=lambda one: (one.made_at, one.name))
 
 
 def chosen(folder: Path, name: str | None = None) -> BackupSet:
-    """Return a set by its name; without one the newest complete set, or else the newest one.
+    """Return a set by its name; without one the newest complete set.
+
+    If none is complete, it is the newest readable one.
 
     Raises:
         BackupInvalid: the set does not exist.
@@ -86,7 +81,7 @@ def chosen(folder: Path, name: str | None = None) -> BackupSet:
     if name is not None:
         found = [one for one in found if one.name == name]
     if found:
-        return max(found, key=lambda one: (one.is_whole, one.is_readable, one.name))
+        return max(found, key=lambda one: (one.is_whole, one.is_readable, one.made_at))
     wanted = f"{name} is no finished backup" if name else "There is no finished backup"
     message = f"{wanted} in {folder}."
     raise BackupInvalid(message)
@@ -111,11 +106,14 @@ def manifest_of(place: Path) -> dict[str, Any]:
 
 def require_as_written(file: Path, sha256: str) -> None:
     """Raise BackupInvalid unless a file of a set has the given sha256."""
-    if file.exists():
+    problem = "its sha256 is wrong"
+    try:
         with file.open("rb") as handle:
             if hashlib.file_digest(handle, "sha256").hexdigest() == sha256:
                 return
-    message = f"{file} is damaged: its sha256 is wrong. Use another set."
+    except OSError as error:
+        problem = error.strerror or str(error)
+    message = f"{file} is damaged: {problem}. Use another set."
     raise BackupInvalid(message)
 
 
@@ -148,7 +146,7 @@ def prune(folder: Path, keep: int) -> int:
 
 
 @contextmanager
-def making(place: Path) -> Iterator[Path]:
+def new_set(place: Path) -> Iterator[Path]:
     """Create the folder of a set, and remove it after an error: its rows may fill the disk."""
     place.mkdir(parents=True, mode=0o700)
     try:
@@ -215,16 +213,32 @@ def _kept_in(place: Path) -> Iterator[str]:
         yield sha256
 
 
+def lacking_in(manifest: dict[str, Any]) -> int:
+    """Return how many files that the rows of a set refer to neither it nor a bucket has.
+
+    Sets of rows alone by earlier releases do not say whether a bucket had the files.
+    """
+    if manifest.get("with_files", True) or manifest.get("is_in_bucket", False):
+        return sum(len(manifest.get(what, ())) for what in NOT_SAVED)
+    count: int = manifest["blobs"]
+    return count
+
+
 def _described(place: Path) -> BackupSet:
     try:
-        manifest = manifest_of(place)
-    except BackupInvalid:
-        return BackupSet(place.name, is_readable=False)
-    lacking = sum(len(manifest.get(what, ())) for what in NOT_SAVED)
+        return _read(place)
+    except (BackupInvalid, KeyError, TypeError, ValueError):
+        written = (place / "manifest.json").stat().st_mtime
+        return BackupSet(place.name, datetime.fromtimestamp(written, UTC), is_readable=False)
+
+
+def _read(place: Path) -> BackupSet:
+    manifest = manifest_of(place)
     return BackupSet(
         place.name,
+        datetime.fromisoformat(manifest["made_at"]),
         manifest["blobs"],
-        lacking,
+        lacking_in(manifest),
         manifest.get("bytes", 0),
         manifest.get("release", ""),
         has_files=manifest.get("with_files", True),

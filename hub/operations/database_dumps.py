@@ -134,8 +134,13 @@ def _restore_sqlite(source: Path) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
     make_file(draft)
-    shutil.copyfile(source, draft)
-    flush(draft)
+    try:
+        shutil.copyfile(source, draft)
+        flush(draft)
+    except OSError as error:  # names only the source, also if the target has no room
+        draft.unlink()
+        message = f"{source} cannot be copied to {target}: {error.strerror or error}."
+        raise RowsRefused(message) from error
     for end in ("-wal", "-shm"):  # files of the empty database that is replaced
         target.with_name(target.name + end).unlink(missing_ok=True)
     draft.replace(target)

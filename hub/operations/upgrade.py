@@ -51,16 +51,12 @@ def check(backups: Path | None = None) -> Iterator[Finding]:
 
 def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[Finding]:
     loader = executor.loader
-    newer = sorted(
-        f"{app}.{name}"
-        for app, name in set(loader.applied_migrations) - set(loader.disk_migrations)
-        if app in loader.migrated_apps
-    )
-    if newer:
+    if newer := _of_newer_release(executor):
         text = (
             f"A newer release has migrated the database: {counted(len(newer), 'migration')} that "
-            f"this one does not know, the last is {newer[-1]}. This release works with it unless "
-            "one of them said “contract”."
+            f"this one does not know, the last is {newer[-1]}. Going back works unless the "
+            "update's check reported a migration marked `contract` (docs/operations/deployment.md, "
+            "“Going back”)."
         )
         yield Finding("migrations", "warning", text)
     elif not plan:
@@ -81,11 +77,26 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
             yield Finding("migrations", "ok", text)
         else:
             until = f"from release {release} on" if release else "of the previous release"
-            why = "; ".join(found) or "it says so"
+            why = "; ".join([*found, *(["it is marked `contract`"] if release else [])])
             verb = "can run meanwhile, older ones must be stopped" if release else "must be stopped"
             text = f"{name}: processes {until} {verb} ({why})."
             yield Finding("migrations", "error", text)
         state = migration.mutate_state(state, preserve=False)
+
+
+def _of_newer_release(executor: MigrationExecutor) -> list[str]:
+    """Return the migrations of a newer release that were applied, the last one last.
+
+    Those that were deleted since, because others replace them, were applied before known ones.
+    """
+    loader, last, unknown = executor.loader, dict[str, datetime](), []
+    rows = executor.recorder.migration_qs.order_by("applied", "id")
+    for app, name, applied in rows.values_list("app", "name", "applied"):
+        if (app, name) in loader.disk_migrations:
+            last[app] = applied
+        elif app in loader.migrated_apps:
+            unknown.append((app, name, applied))
+    return [f"{app}.{name}" for app, name, at in unknown if app not in last or at > last[app]]
 
 
 def _locks(migration: Migration, state: ProjectState, running: ProjectState) -> str:
@@ -140,9 +151,13 @@ def _workers() -> Finding:
 def _backup(folder: Path | None) -> Finding:
     if folder is None:
         return Finding("backup", "warning", "Not checked: name the folder with --backups.")
-    found = [one.made_at for one in backup_sets.sets(folder) if one.is_whole and one.made_at]
-    if not found:
-        return Finding("backup", "error", f"There is no complete backup in {folder}.")
-    age = datetime.now(UTC) - found[-1]
+    found = backup_sets.sets(folder)
+    whole = [one.made_at for one in found if one.is_whole]
+    if not whole:
+        message = f"There is no complete backup in {folder}."
+        if any(not one.has_files for one in found):
+            message += " Sets of rows alone count only if they say that the files are in a bucket."
+        return Finding("backup", "error", message)
+    age = datetime.now(UTC) - whole[-1]
     text = f"The newest complete backup is {age.total_seconds() / 3600:.1f} hours old."
     return Finding("backup", "warning" if age > OLD_BACKUP else "ok", text)

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from registry import events, hooks
 from registry.accounts.permissions import require_operator, writable_by
-from registry.blobs.selectors import shown_files
+from registry.blobs.selectors import keeping_files, shown_files
 from registry.errors import QuotaExceeded
 from registry.models import Blob, Namespace, UploadState, User
 
@@ -74,7 +74,8 @@ def used_by(namespace: Namespace) -> int:
 def unpublished(user: User) -> QuerySet[Blob]:
     """Return blobs that a user uploaded and that none of their namespaces shows.
 
-    An upload older than its blob does not count: the bytes were deleted and uploaded again since.
+    Blobs of adapters that were transferred from there do not count, nor does an upload older than
+    its blob: the bytes were deleted and uploaded again since.
     """
     grace = timezone.now() - timedelta(days=settings.LORARY.grace_days)
     verdict = grace - timedelta(days=settings.LORARY.upload_days)
@@ -86,8 +87,12 @@ def unpublished(user: User) -> QuerySet[Blob]:
         updated_at__gte=F("blob__created_at"),
     )
     mine = writable_by(user).values("pk")
-    shown = shown_files().filter(blob=OuterRef("pk"), revision__adapter__namespace__in=mine)
-    return Blob.objects.filter(~Exists(shown), pk__in=uploaded.values("blob"), is_stored=True)
+    is_mine = Q(revision__adapter__namespace__in=mine)
+    shown = shown_files().filter(is_mine, blob=OuterRef("pk"))
+    was_mine = Q(revision__adapter__names__namespace__in=mine) & ~is_mine
+    moved = keeping_files().filter(was_mine, blob=OuterRef("pk"))
+    rows = Blob.objects.filter(pk__in=uploaded.values("blob"), is_stored=True)
+    return rows.filter(~Exists(shown), ~Exists(moved))
 
 
 def _unpublished_bytes(namespace: Namespace) -> int:

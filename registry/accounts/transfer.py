@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from registry import events, facet_counters
 from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
+from registry.blobs.selectors import shown_files
 from registry.errors import Invalid, NameTaken
 from registry.models import Adapter, Blob, Namespace, Pack, User
 from registry.packs import words
@@ -52,23 +53,33 @@ def transfer_all(*, actor: User | None, source: Namespace, target: Namespace) ->
         NameTaken: the new owner has or had one of the names.
         QuotaExceeded: the new owner has no room.
     """
+    count = 0
     with transaction.atomic():
-        moved_adapters = list(source.adapters.filter(withdrawn_reason=""))
-        moved_packs = list(source.packs.filter(withdrawn_reason=""))
-        for adapter in moved_adapters:
-            _transfer_adapter(actor, adapter, source, target)
-        for pack in moved_packs:
-            _rehome(actor, pack, target)
-            words.save(pack)
+        # The account may create more until its last ones are locked.
+        while found := _locked(source):
+            for thing in found:
+                if isinstance(thing, Adapter):
+                    _transfer_adapter(actor, thing, source, target)
+                else:
+                    _rehome(actor, thing, target)
+                    words.save(thing)
+            count += len(found)
         facet_counters.fold_soon()
-    return len(moved_adapters) + len(moved_packs)
+    return count
+
+
+def _locked(source: Namespace) -> list[Adapter | Pack]:
+    """Return what was not withdrawn, locked: nothing is published there until the commit."""
+    adapters_left = source.adapters.filter(withdrawn_reason="").order_by("pk")
+    packs_left = source.packs.filter(withdrawn_reason="").order_by("pk")
+    return [*adapters_left.select_for_update(), *packs_left.select_for_update()]
 
 
 def _transfer_adapter(
     actor: User | None, adapter: Adapter, source: Namespace, target: Namespace
 ) -> None:
-    held = Blob.objects.filter(files__revision__adapter=adapter, is_stored=True).distinct()
-    blobs = list(held)
+    held = shown_files().filter(revision__adapter=adapter)  # as published: drafts are not charged
+    blobs = list(Blob.objects.filter(pk__in=held.values("blob")))
     quotas.charge(namespace=target, blobs=blobs)
     _rehome(actor, adapter, target)
     quotas.refund(namespace=source, blobs=blobs)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid
@@ -27,6 +28,8 @@ BATCH = 2000
 SPAN, SEARCH_S = 20_000, 0.25
 #: Maximum difference between the orders of ids and of times.
 SLACK = timedelta(hours=1)
+#: Time after which a failed backup no longer counts if one was made to another folder since.
+FAILURE_COUNTS = timedelta(hours=26)
 _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 #: What the name of an object begins with.
 ADAPTER, PACK, USER = "", "packs/", "user:"
@@ -121,17 +124,37 @@ def last_backup() -> Event | None:
 
 
 def failed_backup() -> Event | None:
-    """Return the event of the last attempt at a backup, to any folder, if that failed.
+    """Return the event of the newest failed backup that counts, None if there is none.
 
-    An attempt fails if nothing or not all was saved. Those before a restore do not count: the rows
-    of a set have no event of that set.
+    A backup fails if nothing or not all was saved. It counts if it is the last one to its folder;
+    after ``FAILURE_COUNTS`` only if it is the last one of all, because its folder may have been
+    replaced. A folder without any set does not count while others have some: it may be mistyped.
     """
-    verbs = ("backup_made", "backup_failed", "backup_restored")
-    rows = [Event.objects.filter(verb=verb).order_by("-pk").first() for verb in verbs]  # by index
-    last = max(filter(None, rows), key=lambda row: row.pk, default=None)
-    if last is None or last.verb == "backup_failed":
-        return last
-    return last if "lacking" in last.facts and "rows_only" not in last.facts else None
+    attempts = [_attempts(verb) for verb in ("backup_made", "backup_failed")]  # each by its index
+    since = timezone.now() - FAILURE_COUNTS
+    rows = [row for found in attempts for row in found.filter(created_at__gte=since)]
+    if not rows:
+        newest = filter(None, (found.first() for found in attempts))
+        rows = sorted(newest, key=lambda row: row.pk)[-1:]
+    last = {row.facts.get("folder"): row for row in sorted(rows, key=lambda row: row.pk)}
+    failed = (row for row in last.values() if row.verb == "backup_failed" or "lacking" in row.facts)
+    counting = (row for row in failed if _may_have_sets(row.facts.get("folder")))
+    return max(counting, key=lambda row: row.pk, default=None)
+
+
+def _attempts(verb: str) -> QuerySet[Event]:
+    """Return the events of backups, newest first, without rows alone whose files no bucket has.
+
+    Those before a restore do not count: the rows of a set have no event of that set.
+    """
+    restored = Event.objects.filter(verb="backup_restored").order_by("-pk").first()
+    rows = Event.objects.filter(verb=verb, pk__gt=restored.pk if restored is not None else 0)
+    return rows.exclude(facts__has_keys=["lacking", "rows_only"]).order_by("-pk")
+
+
+def _may_have_sets(folder: str | None) -> bool:
+    made = Event.objects.filter(verb="backup_made")
+    return made.filter(facts__folder=folder).exists() or not made.exists()
 
 
 def page(filters: Filters, *, limit: int, before: int | None = None) -> list[Entry]:

@@ -50,10 +50,10 @@ def keeping_files() -> QuerySet[File]:
 def kept_for_owner() -> QuerySet[File]:
     """Return the files that keep an upload's blob where its owner may publish, drafts included.
 
-    For ``Exists`` in a query of uploads. Other users' files do not count, because that would reveal
-    that they exist.
+    For ``Exists`` in a query of uploads. Adapters that were transferred from there count. Other
+    users' files do not, because that would reveal that they exist.
     """
-    space = "revision__adapter__namespace"
+    space = "revision__adapter__names__namespace"  # of all addresses that the adapter ever had
     is_member = Q(
         **{
             f"{space}__memberships__user": OuterRef("owner"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Aggregate, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,6 +16,7 @@ from registry.errors import NotFound
 from registry.models import (
     Adapter,
     Blob,
+    File,
     FileRole,
     Namespace,
     Upload,
@@ -43,9 +44,11 @@ def listing(user: User) -> QuerySet[Upload]:
 
 
 def overview(user: User, *, is_unfinished: bool = False) -> QuerySet[Upload]:
-    """Return the user's uploads, newest first, with ``parts_here`` and ``arrived`` (bytes).
+    """Return the user's uploads, newest first, with ``parts_here``, ``arrived`` and ``is_kept``.
 
-    The rows of parts are not read, because there may be thousands.
+    The rows of parts are not read, because there may be thousands. ``arrived`` are bytes;
+    ``is_kept`` is whether an adapter that the user may publish to, or that was transferred from
+    there, has the file.
 
     Args:
         is_unfinished: Whether to return only uploads that are received or checked now.
@@ -54,7 +57,7 @@ def overview(user: User, *, is_unfinished: bool = False) -> QuerySet[Upload]:
     if is_unfinished:
         rows = rows.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
     counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
-    return counted.prefetch_related("findings")
+    return counted.annotate(is_kept=Exists(kept_for_owner())).prefetch_related("findings")
 
 
 def _of_parts(measure: Aggregate) -> Coalesce:
@@ -148,17 +151,24 @@ def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
     return {one.pk: _first_since(one, found[one.blob_id]) for one in sent if one.blob_id in found}
 
 
+def holders(user: User, uploads: Sequence[Upload]) -> tuple[dict[int, Version], dict[int, Adapter]]:
+    """Return upload id → version (see ``holding``), and of others → adapter (``committed_to``)."""
+    versions = holding(user, uploads)
+    return versions, committed_to(user, (one for one in uploads if one.pk not in versions))
+
+
 def committed_to(user: User, uploads: Iterable[Upload]) -> dict[int, Adapter]:
     """Return upload id → the user's adapter that uses its bytes, with or without a version.
 
     A revision without a version has, for example, an edited README.md. The newest one counts; one
-    query.
+    query, with a row for each upload, however many revisions have its file.
     """
     sent = [upload for upload in uploads if upload.blob_id is not None]
     is_own = Q(revision__adapter__namespace__in=writable_by(user))
     seen = Adapter.objects.visible_to(user).among("revision__adapter")
-    rows = keeping_files().filter(is_own, seen, blob__in={one.blob_id for one in sent})
-    rows = rows.select_related("revision__adapter__namespace").order_by("pk")
+    kept = keeping_files().filter(is_own, seen, blob__in={one.blob_id for one in sent})
+    newest = kept.order_by().values("blob").annotate(newest=Max("pk")).values("newest")
+    rows = File.objects.filter(pk__in=newest).select_related("revision__adapter__namespace")
     found = {row.blob_id: row.revision.adapter for row in rows}
     return {one.pk: found[one.blob_id] for one in sent if one.blob_id in found}
 

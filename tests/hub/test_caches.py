@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from hub import shared_cache as shared
 from hub.databases import cache
 from hub.operations import doctor
+from hub.operations.diagnosis import services
 from hub.protocols.huggingface.repos import shapes
 from registry import storage
 from tests.running import free_port
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from django.test import Client
 
-    from hub.operations.doctor import Report
+    from hub.operations.diagnosis.report import Report
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +97,7 @@ def test_the_doctor_tells_where_limits_are_counted(
     assert (away.state, away.message[:27]) == ("error", "The cache does not respond:")
     own_settings(cache_url="")
     alone = report_of_cache()
-    assert alone.state == ("warning" if doctor.may_have_others() else "ok")
+    assert alone.state == ("warning" if services.may_have_others() else "ok")
     assert "Each web process counts" in alone.message
 
 
@@ -115,8 +116,8 @@ def test_only_a_database_on_the_network_can_have_other_machines(
     monkeypatch: pytest.MonkeyPatch, vendor: str, host: str, *, expected: bool
 ) -> None:
     there = SimpleNamespace(vendor=vendor, settings_dict={"HOST": host})
-    monkeypatch.setattr(doctor, "connection", there)
-    assert doctor.may_have_others() is expected
+    monkeypatch.setattr(services, "connection", there)
+    assert services.may_have_others() is expected
 
 
 @pytest.mark.service

@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from hub.operations import doctor
+from hub.operations.diagnosis.report import NAMED
 from hub.operations.supervisor import Supervisor
 from hub.protocols.huggingface.xet import staging
 from registry import storage
@@ -160,7 +161,7 @@ def test_doctor_names_a_file_that_is_missing_and_one_that_is_short() -> None:
 def test_doctor_looks_at_a_sample_of_many_files_and_deep_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doctor, "SAMPLE", 4)
+    monkeypatch.setattr("hub.operations.diagnosis.files.SAMPLE", 4)
     blobs = [blob_of(b"%d" % number) for number in range(9)]
     reports = {one.probe: one for one in doctor.examine()}
     assert reports["bytes"].message == "4 of 9 files checked; none is missing or incomplete."
@@ -173,7 +174,7 @@ def test_doctor_looks_at_a_sample_of_many_files_and_deep_at_all(
     for blob in blobs[:-1]:
         storage.store().delete(blob.sha256)
     *named, last = doctor.PROBES["bytes"](is_deep=True)
-    assert len(named) == doctor.NAMED
+    assert len(named) == NAMED
     assert last.message == "9 of 9 files missing or incomplete."
     deep = {one.probe: one for one in doctor.examine(is_deep=True)}
     assert deep["orphans"].state == "ok"  # within the grace period
@@ -378,7 +379,7 @@ def test_doctor_repeats_what_the_settings_check_finds(own_settings: Callable[...
 
 
 def test_doctor_sees_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.operations.doctor.LOW_SPACE_BYTES", 2**70)
+    monkeypatch.setattr("hub.operations.diagnosis.machine.LOW_SPACE_BYTES", 2**70)
     assert diagnose()[1]["space"][0]["state"] == "warning"
 
 

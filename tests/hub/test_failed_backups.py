@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import resource
+import shutil
 from contextlib import contextmanager
+from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.utils import timezone
 
-from hub.operations import backup, doctor, probes, process_lock
+from hub.operations import backup, database_dumps, doctor, probes, process_lock
 from registry import events, storage
 from registry.models import Event
 from tests.stored import blob_of
@@ -49,6 +52,25 @@ def failure_of(folder: Path, *arguments: str) -> str:
     return str(refused.value)
 
 
+@contextmanager
+def connection_to(file: Path) -> Iterator[None]:
+    """Let the hub use another, empty database."""
+    connection.close()
+    before = connection.settings_dict["NAME"]
+    connection.settings_dict["NAME"] = str(file)
+    file.parent.mkdir()
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
+
+
+def recorded() -> str:
+    """Return the reason in the event of the only backup that failed."""
+    return str(Event.objects.get(verb="backup_failed").facts["reason"])
+
+
 def gauge() -> bool:
     facts: dict[str, Any] = {}
     probes.count_contents(facts)
@@ -61,6 +83,7 @@ def test_no_room_for_a_file_names_the_folder(tmp_path: Path) -> None:
         said = failure_of(tmp_path / "backup")
     assert said == f"Cannot use {tmp_path}/backup: File too large."
     assert not (tmp_path / "backup" / "sets").exists()
+    assert recorded() == said
 
 
 def test_no_room_for_the_rows_names_the_folder_and_leaves_no_set(tmp_path: Path) -> None:
@@ -69,14 +92,15 @@ def test_no_room_for_the_rows_names_the_folder_and_leaves_no_set(tmp_path: Path)
         said = failure_of(tmp_path / "backup")
     assert said.startswith(f"The database cannot be copied to {tmp_path}/backup/sets/")
     assert list((tmp_path / "backup" / "sets").iterdir()) == []
+    assert recorded() == said
 
 
 def under_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
     folder.touch()
 
 
 def of_another_hub(folder: Path) -> None:
-    folder.mkdir()
     (folder / "hub").write_text("another")
 
 
@@ -86,19 +110,84 @@ def of_another_hub(folder: Path) -> None:
 def test_a_failure_is_known_until_a_backup_succeeds(
     tmp_path: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
-    backup.make(tmp_path / "before")
-    spoil(tmp_path / "spoilt")
-    said = failure_of(tmp_path / "spoilt")
+    folder, kept = tmp_path / "backup", tmp_path / "kept"
+    backup.make(folder)
+    shutil.copytree(folder, kept)
+    spoil(folder)
+    said = failure_of(folder)
     assert reason in said
     event = Event.objects.get(verb="backup_failed")
-    assert event.facts == {"folder": str(tmp_path / "spoilt"), "reason": said}
+    assert event.facts == {"folder": str(folder), "reason": said}
     failed, age = doctor.PROBES["backup"]()
     assert (failed.state, age.state, gauge()) == ("warning", "ok", True)
-    assert f"failed 0.0 hours ago ({tmp_path}/spoilt): " in failed.message
+    assert f"failed 0.0 hours ago ({folder}): " in failed.message
     assert reason in failed.message
-    backup.make(tmp_path / "before")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.unlink(missing_ok=True)
+    kept.rename(folder)
+    backup.make(folder)
     (age,) = doctor.PROBES["backup"]()
     assert (age.state, gauge()) == ("ok", False)
+
+
+def attempt(folder: str, *, hours: float, fails: bool = False, **facts: Any) -> None:
+    """Record a backup of some hours ago."""
+    Event.objects.create(
+        verb="backup_failed" if fails else "backup_made",
+        created_at=timezone.now() - timedelta(hours=hours),
+        facts={"folder": folder, **({"reason": "full"} if fails else {}), **facts},
+    )
+
+
+def test_a_failure_in_one_folder_is_not_ended_by_a_backup_to_another() -> None:
+    attempt("/far", hours=50)
+    attempt("/far", hours=25, fails=True)
+    attempt("/near", hours=24)
+    attempt("/near", hours=1, lacking=2)
+    attempt("/near", hours=0)
+    assert "(/far): full" in backup.last_failure()
+    attempt("/far", hours=0)
+    assert not gauge()
+
+
+def test_rows_without_a_bucket_end_no_failure(tmp_path: Path) -> None:
+    blob_of(b"in a folder")
+    attempt(str(tmp_path), hours=50)
+    attempt(str(tmp_path), hours=30, fails=True)
+    backup.make(tmp_path, with_files=False)
+    assert gauge()
+    backup.make(tmp_path)
+    assert not gauge()
+
+
+def test_a_failure_in_a_folder_that_was_replaced_ends_after_a_day() -> None:
+    attempt("/old disk", hours=60)
+    attempt("/old disk", hours=30, fails=True)
+    assert gauge()  # the last attempt of all
+    attempt("/new disk", hours=3)
+    assert not gauge()
+
+
+def test_a_mistyped_folder_has_not_failed_unless_no_other_has_a_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    failure_of(tmp_path / "file")
+    assert gauge()  # the first backup of a hub
+    backup.make(tmp_path / "backup")
+    failure_of(tmp_path / "file")
+    assert not gauge()
+
+
+def test_a_backup_that_cannot_remove_old_ones_has_not_failed(tmp_path: Path) -> None:
+    backup.make(tmp_path)
+    (tmp_path / "sets" / "notes").touch()  # no folder, so it is not removed like one
+    out = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("backup", "--to", str(tmp_path), "--keep", "1", "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    assert (ended.value.code, told["ok"], told["files"]["failed"]) == (3, False, {})
+    assert told["not_pruned"] == f"Cannot use {tmp_path}/sets/notes: Not a directory."
+    assert not backup.last_failure()
+    assert Event.objects.filter(verb="backup_made").count() == 2
 
 
 def test_a_set_that_lacks_files_has_failed(tmp_path: Path) -> None:
@@ -138,6 +227,32 @@ def test_a_failed_restore_names_what_could_not_be_written(
     monkeypatch.setattr("hub.operations.database_dumps.restore", cannot)
     with pytest.raises(CommandError, match=r"^Cannot use /data/lorary.sqlite3: Read-only file sys"):
         call_command("restore", "--from", str(tmp_path / "backup"))
+
+
+def test_a_backup_that_cannot_be_read_is_named_instead_of_the_store(tmp_path: Path) -> None:
+    place = tmp_path / "sets" / backup.make(tmp_path).name
+    rows = place / "rows.sqlite3"
+    rows.unlink()
+    rows.symlink_to("/proc/self/mem")  # its first page cannot be read
+    refused = f"^{rows} is damaged: Input/output error. Use another set.$"
+    with pytest.raises(CommandError, match=refused):
+        call_command("restore", "--from", str(tmp_path))
+    (place / "blobs.txt").unlink()
+    (place / "manifest.json").unlink()
+    with pytest.raises(CommandError, match="There is no finished backup in"):
+        call_command("restore", "--from", str(tmp_path))
+
+
+def test_rows_without_room_name_the_database_and_leave_no_draft(tmp_path: Path) -> None:
+    place = tmp_path / "sets" / backup.make(tmp_path).name
+    target = tmp_path / "new" / "lorary.sqlite3"
+    with (
+        files_up_to(2**18),
+        connection_to(target),
+        pytest.raises(database_dumps.RowsRefused, match=f"copied to {target}: File too large"),
+    ):
+        database_dumps.restore(place / "rows.sqlite3")
+    assert list(target.parent.glob(".*")) == []
 
 
 @pytest.mark.parametrize("verb", ["copy", "move"])

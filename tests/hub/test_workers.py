@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from registry.models import Job, JobState, Worker, WorkerWish
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FACTS = {
@@ -125,3 +129,41 @@ def test_a_drained_worker_ends_and_is_not_started_again(tmp_path: Path) -> None:
     said = hub.log.read_text()
     assert f"worker {checks['name']} started for checks" in said
     assert f"worker {checks['name']} stopped: SIGTERM" in said
+
+
+@contextmanager
+def a_worker(folder: Path) -> Iterator[tuple[RunningHub, subprocess.Popen[str]]]:
+    """Run a worker without a web server until it has logged that it started."""
+    hub = RunningHub(folder, LOG_LEVEL="INFO")
+    hub.migrate()
+    command = [sys.executable, "manage.py", "worker", "--queues", "checks"]
+    with subprocess.Popen(
+        command, cwd=hub.root, env=hub.environ, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert any(" started for checks" in line for line in process.stderr)
+            yield hub, process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_while_it_starts_says_so(tmp_path: Path) -> None:
+    with a_worker(tmp_path / "hub") as (_hub, process):
+        process.terminate()  # before Celery's loop
+        _out, said = process.communicate(timeout=30)
+    assert " stopped: SIGTERM" in said
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_without_its_database_says_so(tmp_path: Path) -> None:
+    with a_worker(tmp_path / "hub") as (hub, process):
+        wait_until(hub, 1)
+        sql = "from django.db import connection as c; c.cursor().execute('{}')"
+        hub.manage("shell", "-c", sql.format("ALTER TABLE registry_job RENAME TO away"))
+        process.terminate()
+        _out, said = process.communicate(timeout=30)
+    assert " stopped: SIGTERM" in said
+    assert "registry_job" in said  # its job could not be given back

@@ -19,6 +19,7 @@ FEW = [
     "tests/registry/test_guards.py",
     "tests/registry/test_queue.py",
     "tests/registry/test_facets.py",
+    "tests/registry/test_transferring.py",
     "tests/search/test_searching.py",
     "tests/hub/test_catalogue_queries.py",
     "-m",

@@ -220,7 +220,10 @@ def manifest(folder: Path, age: timedelta) -> None:
     made = datetime.now(UTC) - age
     place = folder / "sets" / (made.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z")
     place.mkdir(parents=True)
-    document: dict[str, Any] = {"format": 1, "blobs": 0, "missing": [], "damaged": [], "failed": []}
+    document: dict[str, Any] = {
+        "format": 1, "made_at": made.isoformat(), "blobs": 0,
+        "missing": [], "damaged": [], "failed": [],
+    }  # fmt: skip
     (place / "manifest.json").write_text(json.dumps(document))
 
 
@@ -264,11 +267,24 @@ def test_pending_migrations_workers_and_backups_are_told(tmp_path: Path) -> None
 def test_a_database_of_a_newer_release_is_told() -> None:
     recorder = MigrationRecorder(connection)
     recorder.record_applied("registry", "9001_newer")
+    recorder.record_applied("previews", "9001_newest")
     recorder.record_applied("an_app_that_is_gone", "0001_initial")
     _code, found = check()
     (told,) = found["migrations"]
     assert told["state"] == "warning"
-    assert "1 migration that this one does not know, the last is registry.9001" in told["message"]
+    assert "2 migrations that this one does not know, the last is previews.9001" in told["message"]
+    assert "marked `contract`" in told["message"]
+
+
+@pytest.mark.django_db
+def test_migrations_that_others_have_replaced_are_of_no_newer_release() -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("registry", "0001_replaced")
+    recorder.migration_qs.filter(name="0001_replaced").update(
+        applied=timezone.now() - timedelta(days=4000)
+    )
+    _code, found = check()
+    assert [one["state"] for one in found["migrations"]] == ["ok"]
 
 
 @pytest.mark.django_db
@@ -284,6 +300,19 @@ def test_a_migration_that_removes_something_stops_the_check() -> None:
     assert (code, told["state"]) == (1, "error")
     assert "search_text" in told["message"]
     assert found["backup"][0]["state"] == "warning"
+
+
+@pytest.mark.django_db
+def test_a_marked_migration_is_told_by_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = MigrationLoader(connection)
+    last = max(name for app, name in loader.disk_migrations if app == "previews")
+    MigrationRecorder(connection).record_unapplied("previews", last)
+    monkeypatch.setattr(migration_rules, "marked_release", lambda _one: "0.3")
+    code, found = check()
+    (told,) = found["migrations"]
+    assert (code, told["state"]) == (1, "error")
+    assert "from release 0.3 on can run meanwhile" in told["message"]
+    assert "it is marked `contract`" in told["message"]
 
 
 @pytest.mark.django_db

@@ -56,11 +56,8 @@ class _Answering(Endpoint):
 
     def serializer_context(self, rows: Sequence[Upload]) -> dict[str, Any]:
         """Return progress, versions and adapters of uploads, in a fixed number of queries."""
-        return {
-            "progress": checked_bytes(rows),
-            "versions": upload_selectors.holding(self.signed_in(), rows),
-            "adapters": upload_selectors.committed_to(self.signed_in(), rows),
-        }
+        versions, adapters = upload_selectors.holders(self.signed_in(), rows)
+        return {"progress": checked_bytes(rows), "versions": versions, "adapters": adapters}
 
 
 class Uploads(_Answering):

@@ -102,7 +102,7 @@ class Command(BaseCommand):
         sys.exit(code)
 
     def _make(self, options: dict[str, Any]) -> tuple[Backup, int, str]:
-        """Return the backup, the number of files removed, and why nothing was removed."""
+        """Return the backup, the number of files removed, and why others were not removed."""
         _require_sensible(options)
         keep, folder = options["keep"], options["to"].absolute()
         meter = Meter("copied", is_quiet=options["json"])
@@ -168,8 +168,10 @@ def _require_sensible(options: dict[str, Any]) -> None:
 
 
 def _prune(folder: Path, keep: int) -> tuple[int, str]:
-    """Prune old sets; return the number of deleted files, or why nothing was deleted."""
+    """Prune old sets; return the number of deleted files, or why not all could be deleted."""
     try:
         return backup_sets.prune(folder, keep), ""
     except (backup_sets.SetShrunk, backup_sets.BackupInvalid) as error:
         return 0, str(error)
+    except OSError as error:
+        return 0, place_problem(folder, error)

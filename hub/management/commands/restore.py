@@ -25,9 +25,10 @@ EPILOG = """\
 The database of LORARY_DATABASE_URL must be empty; for SQLite, the file must not exist. Files are
 copied into LORARY_STORAGE; existing ones stay. The database of an older release is migrated.
 
-Without --set, the newest complete set is restored, or the newest one if none is complete; newer
-incomplete or damaged ones are skipped and named. --list shows age, number and size of the files,
-release, and what is wrong.
+Without --set, the newest complete set is restored, or the newest readable one if none is complete;
+newer incomplete or damaged ones are skipped and named. A set of rows alone is complete if it says
+that the files were in a bucket. --list shows age, number and size of the files, release, and what
+is wrong.
 
 Exit code 1: the listed files are not in the backup; all others are restored.
 
@@ -79,8 +80,10 @@ class Command(BaseCommand):
                 taken = backup_sets.chosen(folder, options["set"])
                 skipped = [] if options["set"] else _newer(folder, taken)
                 result = backup.restore(folder, taken.name, progress=meter)
-        except (OSError, StorageFull) as error:
+        except StorageFull as error:  # the store's errors about one file are in the result
             raise CommandError(place_problem(settings.LORARY.storage, error)) from error
+        except OSError as error:
+            raise CommandError(place_problem(folder, error)) from error
         except (
             process_lock.Busy,
             backup_sets.BackupInvalid,
@@ -101,9 +104,10 @@ class Command(BaseCommand):
     def _list(self, found: list[BackupSet], *, is_json: bool) -> None:
         if is_json:
             facts = [
-                {**asdict(one), "is_whole": one.is_whole, "made_at": one.made_at} for one in found
+                {**asdict(one), "is_whole": one.is_whole, "made_at": one.made_at.isoformat()}
+                for one in found
             ]
-            self.stdout.write(json.dumps(facts, default=str))
+            self.stdout.write(json.dumps(facts))
             return
         for one in found:
             parts = (one.name, _age(one), *_contents(one), _state(one))
@@ -130,12 +134,10 @@ class Command(BaseCommand):
 
 
 def _newer(folder: Path, taken: BackupSet) -> list[BackupSet]:
-    return [one for one in backup_sets.sets(folder) if one.name > taken.name]
+    return [one for one in backup_sets.sets(folder) if one.made_at > taken.made_at]
 
 
 def _age(one: BackupSet) -> str:
-    if one.made_at is None:
-        return ""
     hours = (timezone.now() - one.made_at).total_seconds() / 3600
     return f"{hours:.1f} hours old" if hours < DAYS_FROM_H else f"{hours / 24:.0f} days old"
 
@@ -153,5 +155,6 @@ def _state(one: BackupSet) -> str:
     if not one.is_readable:
         return "damaged"
     if one.lacking:
-        return f"incomplete: {counted(one.lacking, 'file')} could not be saved"
+        what = "could not be saved" if one.has_files else "not saved"
+        return f"incomplete: {counted(one.lacking, 'file')} {what}"
     return ""

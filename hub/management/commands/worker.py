@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Python's default number of new objects between two collections; ``manage.py`` changes it.
 COLLECTED_AT = 700
-#: Why this process ends, the first reason first.
-_reasons: list[str] = []
+#: The first reason for which this process ends; "" while it runs.
+_reason = ""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,31 +95,32 @@ def _work(names: list[str], queues: list[str]) -> int:
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
     poller.start()  # not when the broker responds: this worker runs jobs without it
-    log.info("worker %s started for %s", identity.worker_name(), ", ".join(queues))
-    worker = _Worker(
-        app=app,
-        pool="solo",
-        consumer_cls=LookingConsumer,
-        queues=queues,
-        hostname=f"{names[0]}@%h",
-        quiet=True,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-    )
-    worker.start()
-    poller.end()
-    queue.release_own()  # an interrupted job does not wait for its lease
-    code = int(worker.exitcode or 0)
-    reason = _reasons[0] if _reasons else f"exit code {code}"
-    log.info("worker %s stopped: %s", identity.worker_name(), reason)
-    return code
+    try:
+        log.info("worker %s started for %s", identity.worker_name(), ", ".join(queues))
+        worker = _Worker(
+            app=app,
+            pool="solo",
+            consumer_cls=LookingConsumer,
+            queues=queues,
+            hostname=f"{names[0]}@%h",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+        poller.end()
+        queue.release_own()  # an interrupted job does not wait for its lease
+        return int(worker.exitcode or 0)
+    finally:
+        log.info("worker %s stopped: %s", identity.worker_name(), _reason or "an error")
 
 
 def _end_when_idle() -> None:
     """Have Celery's loop end between two messages, with exit code 0."""
-    if not _reasons:
-        _reasons.append("drained")
+    global _reason  # noqa: PLW0603 - the process has one
+    if not _reason:
+        _reason = "drained"
         log.info("worker %s takes no further jobs: it is drained", identity.worker_name())
     state.should_stop = 0  # type: ignore[assignment]  # declared by its first value, None
 
@@ -145,7 +146,8 @@ def _end_by_signals() -> None:
 def _end(received: int, _frame: FrameType | None) -> None:
     for number in SIGNALS:
         signal.signal(number, _ignore)  # with SIG_IGN Python reports a pending signal
-    _reasons.append(signal.Signals(received).name)  # a log line would interrupt another one
+    global _reason  # noqa: PLW0603 - the process has one
+    _reason = _reason or signal.Signals(received).name  # a log line would interrupt another one
     raise WorkerShutdown(0)
 
 

@@ -106,8 +106,7 @@ def upload_row(user: User, upload: Upload) -> UploadRow:
 
 def upload_rows_of(user: User, rows: Sequence[Upload]) -> list[UploadRow]:
     """Return the rows of uploads from ``registry.uploads.selectors.overview``."""
-    versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
-    adapters = upload_selectors.committed_to(user, rows)
+    (versions, adapters), checked = upload_selectors.holders(user, rows), checked_bytes(rows)
     return [
         _upload_row(row, versions.get(row.pk), adapters.get(row.pk), checked.get(row.pk, 0))
         for row in rows
@@ -166,6 +165,9 @@ def _accepted(
     if upload.blob is None or not upload.blob.is_stored:
         text = _("It was not published in time, and its data was deleted. Start a new upload.")
         return UploadRow(upload, word, text, remarks=remarks)
+    if getattr(upload, "is_kept", False):  # the new owner has made it private
+        text = _("The adapter that it is part of was transferred.")
+        return UploadRow(upload, _("Used"), text, remarks=remarks)
     day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
     text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day, DAY)}
     go_on = reverse("publish") + f"?upload={upload.public_id}"
