@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import pytest
 
 from lorary.client.errors import TargetUnusable
 from lorary.library import tidying
-from lorary.library.index.walking import TRASH, key_of
+from lorary.library.index.walking import key_of
+from lorary.subfolders import TRASH
 from tests.client.tiny import adapter
 
 if TYPE_CHECKING:
@@ -86,6 +88,32 @@ def test_a_plan_moves_nothing_and_its_application_loses_nothing(run: Run, folder
     assert tree(folder) == before
     assert not (folder / TRASH).exists()
     assert "nothing to undo" in run("tidy", "--undo").err
+
+
+def test_no_command_finds_what_is_in_the_trash(run: Run, fake: FakeHub, folder: Path) -> None:
+    """And no tool, which would list it by its ending; its name stays in workflows, says a note."""
+    copy = folder / "UI/models/loras/linocut.safetensors"
+    copy.write_bytes(adapter(2))
+    planned = run("tidy", folder)
+    ran = run("tidy", folder, "--apply")
+    assert "may name a copy that goes to the trash" in planned.err
+    assert "may name a copy that goes to the trash" in ran.err
+    assert not copy.exists()
+    trash = [path for path in folder.rglob("*") if TRASH in path.parts and path.is_file()]
+    assert "linocut.safetensors.trash" in {path.name for path in trash}
+    assert not {".safetensors", ".pt", ".ckpt"} & {path.suffix for path in trash}
+    # Copies that an earlier release took away have their names.
+    trash[0].with_name("old.safetensors").write_bytes(adapter(9))
+    workflow = folder / "workflow.json"
+    nodes = {"1": {"class_type": "LoraLoader", "inputs": {"lora_name": "old.safetensors"}}}
+    workflow.write_text(json.dumps(nodes))
+    answer = run("resolve", workflow, "--dir", folder, "--json").document
+    assert (answer["state"], answer["path"]) == ("missing", None)
+    run("scan", folder)
+    for command in ("find", "inspect", "list"):
+        rows = run(command, folder, "--json").documents
+        assert rows
+        assert not [row for row in rows if TRASH in row["path"]], command
 
 
 def test_what_the_tool_has_already_is_a_copy(run: Run, folder: Path) -> None:

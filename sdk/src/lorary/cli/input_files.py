@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lorary.cli.command import UsageError
+from lorary.subfolders import listed
 
 SUFFIX = ".safetensors"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # any scheme; read errors come later
@@ -52,36 +53,16 @@ def find(place: str) -> list[Found]:
 
 
 def _walk(root: Path) -> list[Found]:
-    """Walk through a folder and its subfolders, following links, and visit each folder once."""
     found: list[Found] = []
-    seen: set[tuple[int, int]] = set()
-    waiting = [(root, "")]
-    while waiting:
-        folder, below = waiting.pop()
-        try:
-            facts = folder.stat()
-            if (facts.st_dev, facts.st_ino) in seen:
-                continue
-            seen.add((facts.st_dev, facts.st_ino))
-            with os.scandir(folder) as listing:
-                entries = list(listing)
-        except OSError as error:
-            found.append(
-                Found(
-                    str(folder), f"{below.rstrip('/') or folder.name}/", is_listed=True, error=error
-                )
-            )
+    for folder, names, error in listed(root):
+        below = folder.relative_to(root).as_posix()
+        if error is not None:
+            name = folder.name if below == "." else below
+            found.append(Found(str(folder), f"{name}/", is_listed=True, error=error))
             continue
-        for entry in sorted(entries, key=lambda entry: entry.name, reverse=True):
-            if _is_folder(entry):
-                waiting.append((folder / entry.name, f"{below}{entry.name}/"))
-            elif entry.name.lower().endswith(SUFFIX):
-                found.append(Found(entry.path, f"{below}{entry.name}", is_listed=True))
+        found += [
+            Found(str(folder / name), name if below == "." else f"{below}/{name}", is_listed=True)
+            for name in names
+            if name.lower().endswith(SUFFIX)
+        ]
     return found
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False

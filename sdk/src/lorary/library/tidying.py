@@ -1,9 +1,12 @@
 """Moves copies to a trash folder, and adapters to where a tool looks for them.
 
 ```
-<DIR>/.lorary-trash/2026-01-02T030405/<path below DIR>    copies; nothing is deleted
-<LORARY_HOME>/tidy/2026-01-02T030405.json                 the journal: all moves of a run
+<DIR>/.lorary-trash/2026-01-02T030405/<path below DIR>.trash    copies; nothing is deleted
+<LORARY_HOME>/tidy/2026-01-02T030405.json                       the journal: all moves of a run
 ```
+
+Tools choose files by their ending and look into hidden folders, too: ComfyUI and, by default, A1111
+would list copies that keep their names.
 
 A move is a hard link and the removal of the old name, so a file always has one of its names, and
 nothing is overwritten. The files themselves show which moves are done, so the same list serves to
@@ -33,10 +36,12 @@ from lorary.file_locks import exclusive
 from lorary.library.index.database import Index
 from lorary.library.index.listing import Row
 from lorary.library.index.scanning import scan
-from lorary.library.index.walking import TRASH, key_of
+from lorary.library.index.walking import key_of
 from lorary.replacing import replacement
+from lorary.subfolders import TRASH
 
 _FOLDER = "tidy"
+_ENDING = ".trash"
 _MARK = 8  # digits of a sha256 in a name
 #: Errors of a hard link after which a rename or a copy may do.
 _NO_LINK = frozenset({errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
@@ -162,7 +167,8 @@ class _Planner:
         """Yield the moves of a copy and its companions; the heir gets those that it has not."""
         root = self.root_of(row.path) or row.path.parent
         target = root / TRASH / self.trash / row.path.relative_to(root)
-        yield Move(str(row.path), str(target), row.key, "duplicate", str(kept.path))
+        hidden = f"{target}{_ENDING}"
+        yield Move(str(row.path), hidden, row.key, "duplicate", str(kept.path))
         yield from self._companions(row, target, heir)
 
     def to_layout(self, row: Row) -> Iterator[Move]:

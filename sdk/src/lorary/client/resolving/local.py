@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from lorary.client.progress import Total
 from lorary.client.transfers.folders import Folder
 from lorary.limits import processors
 from lorary.pictures.claims.facts import WEIGHT_ENDINGS, without_ending
+from lorary.subfolders import listed
 
 if TYPE_CHECKING:
     from lorary.client.progress import OnProgress
@@ -150,22 +150,11 @@ def _recorded(folders: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _weights(root: Path) -> Iterator[Path]:
-    """Yield the files with weights in a folder and its subfolders, in order; links are followed."""
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        try:
-            facts = Path(folder).stat()
-        except OSError:  # removed meanwhile, or not readable
-            folders.clear()
-            continue
-        if (facts.st_dev, facts.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        folders.sort()
-        for name in sorted(names):
+    """Yield the files with weights in a folder and its subfolders, in order."""
+    for folder, names, _ in listed(root):
+        for name in names:
             if name.lower().endswith(WEIGHT_ENDINGS):
-                yield Path(folder, name)
+                yield folder / name
 
 
 def _size(path: Path) -> int:

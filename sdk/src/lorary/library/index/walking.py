@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from lorary.client.errors import FileMissing
 from lorary.library.sidecars.beside import NONE, Companions, companions_in, companions_of
+from lorary.subfolders import is_folder, listed
 
 SUFFIX = ".safetensors"
-#: Folder for files that `lorary tidy` removes.
-TRASH = ".lorary-trash"
 
 
 class Seen(NamedTuple):
@@ -66,7 +65,7 @@ def walk(roots: Sequence[Path]) -> Iterator[Seen | Fault]:
         FileMissing: one of the roots does not exist.
     """
     folders: set[tuple[int, int]] = set()
-    listed = frozenset(roots)
+    given = frozenset(roots)
     beside: dict[Path, Mapping[str, Companions]] = {}  # by folder, of roots that are files
     for root in dict.fromkeys(roots):
         try:
@@ -75,7 +74,7 @@ def walk(roots: Sequence[Path]) -> Iterator[Seen | Fault]:
             reason = getattr(error, "strerror", None) or error
             message = f"{root} cannot be read: {reason}."
             raise FileMissing(message) from error
-        if is_file and listed.isdisjoint(root.parents):
+        if is_file and given.isdisjoint(root.parents):
             if root.parent not in beside:
                 beside[root.parent] = _companions(root.parent)
             yield _seen(root, beside[root.parent])
@@ -87,38 +86,20 @@ def _companions(folder: Path) -> Mapping[str, Companions]:
     """Return the companions in a folder; none if it cannot be read."""
     try:
         with os.scandir(folder) as listing:
-            return companions_in(entry.name for entry in listing if not _is_folder(entry))
+            return companions_in(entry.name for entry in listing if not is_folder(entry))
     except OSError:
         return {}
 
 
 def _walk(root: Path, folders: set[tuple[int, int]]) -> Iterator[Seen | Fault]:
-    waiting = [root]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            found = folder.stat()
-            if (found.st_dev, found.st_ino) in folders:
-                continue
-            folders.add((found.st_dev, found.st_ino))
-            with os.scandir(folder) as listing:
-                entries = sorted((entry.name, _is_folder(entry)) for entry in listing)
-        except OSError as error:
+    for folder, names, error in listed(root, folders):
+        if error is not None:
             yield _fault(folder, error, is_folder=True)
             continue
-        companions = companions_in(name for name, is_folder in entries if not is_folder)
-        for name, is_folder in entries:
-            if not is_folder and name.lower().endswith(SUFFIX):
+        companions = companions_in(names)
+        for name in names:
+            if name.lower().endswith(SUFFIX):
                 yield _seen(folder / name, companions)
-        below = [folder / name for name, is_folder in entries if is_folder and name != TRASH]
-        waiting += reversed(below)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _seen(path: Path, companions: Mapping[str, Companions]) -> Seen | Fault:

@@ -97,6 +97,7 @@ def _moves(args: Namespace, home: Path) -> tuple[Move, ...]:
 
 
 def _show_plan(args: Namespace, journal: Journal) -> None:
+    _warn(journal.moves)
     if args.json:
         for move in journal.moves:
             emit(_document(move, "planned"))
@@ -110,6 +111,15 @@ def _show_plan(args: Namespace, journal: Journal) -> None:
         show(f"{listed}. Nothing was moved; --apply moves them.")
     else:
         show("Everything is tidy.")
+
+
+def _warn(moves: Iterable[Move]) -> None:
+    """Say what else may name the copies that are moved."""
+    if any(move.kept for move in moves):
+        note(
+            "lorary: pictures and workflows may name a copy that goes to the trash: choose the "
+            "file that stays there, or undo the move"
+        )
 
 
 def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
@@ -128,6 +138,8 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
     count = len(finished)
     if finished:
         _update_index(finished, is_back=state == "back")
+    if state == "moved":
+        _warn(one.move for one in finished)
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
         moved_back = " back" if state == "back" else ""
@@ -158,9 +170,10 @@ def _document(move: Move, state: str) -> dict[str, object]:
 COMMANDS = {
     "tidy": Command(
         "Show how folders of adapters can be tidied, and do it with --apply: copies go to a\n"
-        "trash folder beside them, and with --layout adapters go to where a tool looks, with\n"
-        "their sidecars and previews. Nothing is deleted or overwritten. Files that lorary pull\n"
-        "or lorary sync wrote stay where they are. The next --apply finishes a killed run.",
+        "trash folder, where no tool lists them, and with --layout adapters go to where a tool\n"
+        "looks, with their sidecars and previews. Nothing is deleted or overwritten. Files that\n"
+        "lorary pull or lorary sync wrote stay where they are. The next --apply finishes a\n"
+        "killed run.",
         "  lorary tidy ~/Downloads ~/ComfyUI --layout comfyui --root ~/ComfyUI\n"
         "  lorary tidy loras/ --apply && lorary tidy --undo",
         _configure,
