@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Ran]
 
+OWN_WORDS = adapter(0, width=8, **{"modelspec.trigger_phrase": "own"})
 LONG = (pytest.mark.long, pytest.mark.timeout(3600))
 
 
@@ -289,14 +290,38 @@ def test_paths_are_below_the_folder_and_never_broken(
 def test_a_list_names_the_adapter_that_a_file_was_pulled_from(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:
-    for owner in ("ada", "bob"):
-        fake.publish(f"{owner}/noir", {"noir.safetensors": adapter()})
+    for owner, words in (("ada", ["loud"]), ("bob", ["calm", "grain"])):
+        version = fake.publish(f"{owner}/noir", {"noir.safetensors": OWN_WORDS})
+        version["trigger_words"] = words
     assert run("pull", "bob/noir", "--to", folder).code == 0
-    (folder / "copy.safetensors").write_bytes(adapter())
+    (folder / "copy.safetensors").write_bytes(OWN_WORDS)
     run("scan", folder)
     lines = run("list", folder).out.splitlines()
-    assert "; ada/noir@v1 and 1 other adapter; " in lines[0]
-    assert "; bob/noir@v1 and 1 other adapter; " in lines[1]
+    assert "own · loud · calm; ada/noir@v1 and 1 other adapter; " in lines[0]
+    assert "calm · grain · own; bob/noir@v1 and 1 other adapter; " in lines[1]
+    found = listed(run)
+    assert found["noir.safetensors"]["hub"][0]["adapter"] == "bob/noir"
+    sources = {
+        name: [word["source"] for word in row["trigger_words"]] for name, row in found.items()
+    }
+    own = "modelspec.trigger_phrase"
+    assert sources["noir.safetensors"] == ["bob/noir@v1", "bob/noir@v1", own, "ada/noir@v1"]
+    assert sources["copy.safetensors"] == [own, "ada/noir@v1", "bob/noir@v1", "bob/noir@v1"]
+
+
+def test_copies_of_an_epoch_are_no_other_epochs(run: Run, folder: Path) -> None:
+    (folder / "old").mkdir()
+    for epoch in (1, 2):
+        data = adapter(epoch, ss_session_id="77", ss_epoch=str(epoch))
+        (folder / f"ink{epoch}.safetensors").write_bytes(data)
+        (folder / "old" / f"z{epoch}.safetensors").write_bytes(data)
+        other = adapter(epoch, ss_session_id="77", ss_epoch=str(epoch), title="other header")
+        (folder / "old" / f"a{epoch}.safetensors").write_bytes(other)
+    run("scan", folder)
+    found = listed(run)
+    assert found["ink1.safetensors"]["run"] == [str(folder / "ink2.safetensors")]
+    assert found["z2.safetensors"]["run"] == [str(folder / "old" / "a1.safetensors")]
+    assert "one of 2 of its run" in run("list", folder).out
 
 
 def test_a_list_says_that_the_hub_has_all_files(run: Run, fake: FakeHub, folder: Path) -> None:
@@ -308,7 +333,7 @@ def test_a_list_says_that_the_hub_has_all_files(run: Run, fake: FakeHub, folder:
     (folder / "2.safetensors").write_bytes(adapter(2))
     run("scan", folder, "--offline")
     ran = run("list", "--not-on-hub")
-    assert (ran.out, "1 file not looked up yet" in ran.err) == ("", True)
+    assert (ran.out, "1 file has not been looked up on the hub" in ran.err) == ("", True)
 
 
 def test_a_list_has_the_signs_of_inspect(run: Run, folder: Path) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from lorary.client.errors import LoraryError
 from lorary.client.finding.by_hash import AUTOV2_DIGITS, AUTOV3_DIGITS
+from lorary.client.transfers.folders import Entry, Folder
 from lorary.library.index.database import BELOW, Index, below
 from lorary.library.index.walking import companions_from
 from lorary.library.layouts import LAYOUTS
@@ -82,11 +87,12 @@ class Row:
             ``agreement`` and ``deciding_claim`` of the anatomy; empty if it was not read.
         words: Trigger words of the header with source and confidence.
         beside: Trigger words in its sidecars.
-        matches: What the hub has of it; None if it was not asked.
+        matches: What the hub has of it, first what it was pulled from; None if it was not asked.
         same_bytes: Other files with the same bytes.
         same_tensors: Files with the same tensors and another header.
-        run: Other checkpoints of the same training run, in their order.
+        run: Other checkpoints of the same training run, in their order; of copies, one.
         pair: The other half, of a file for one half of a base model.
+        is_pulled: Whether it was pulled from the first of ``matches``.
     """
 
     path: Path
@@ -124,6 +130,7 @@ class Row:
     same_tensors: tuple[Path, ...] = ()
     run: tuple[Path, ...] = ()
     pair: Path | None = None
+    is_pulled: bool = False
 
     def copy_order(self, *, is_placed: bool = False) -> tuple[int, bool, bool, int, int, Path]:
         """Return a sort key: of copies, the first is used.
@@ -185,15 +192,29 @@ class Row:
 
     @property
     def all_words(self) -> list[Mapping[str, str]]:
-        """Trigger words of header, sidecars and hub, with source and confidence."""
-        found = [*self.words]
-        found += [{"text": text, "source": "sidecar", "confidence": "high"} for text in self.beside]
-        found += [
-            {"text": text, "source": f"{match['adapter']}@{match['version']}", "confidence": "high"}
+        """Trigger words with source and confidence, each once; guesses come last.
+
+        Those of the version that it was pulled from come first, then those of header, sidecars
+        and other versions on the hub.
+        """
+        by_match = [
+            [
+                _word(text, f"{match['adapter']}@{match['version']}")
+                for text in match["trigger_words"]
+            ]
             for match in self.matches or ()
-            for text in match["trigger_words"]
         ]
-        return list({word["text"].casefold(): word for word in reversed(found)}.values())[::-1]
+        own = by_match[:1] if self.is_pulled else []
+        beside = [_word(text, "sidecar") for text in self.beside]
+        found = chain(*own, self.words, beside, *by_match[len(own) :])
+        words: dict[str, Mapping[str, str]] = {}
+        for word in sorted(found, key=lambda word: word["confidence"] == "low"):
+            words.setdefault(word["text"].casefold(), word)
+        return [*words.values()]
+
+
+def _word(text: str, source: str) -> Mapping[str, str]:
+    return {"text": text, "source": source, "confidence": "high"}
 
 
 def count(index: Index, hub: str, filters: Filters) -> dict[str, int]:
@@ -218,8 +239,31 @@ def rows(index: Index, hub: str, filters: Filters) -> Generator[Row, None, None]
     where, values = _where(filters)
     columns = ", ".join(_COLUMNS.get(name, name) for name in _NAMES)
     query = f"SELECT {columns} {_FROM} {where} ORDER BY f.path"
+    recorded = lru_cache(maxsize=64)(_recorded)
     for one in index.rows(query, (hub, *values)):
-        yield _row(index, one)
+        row = _row(index, one)
+        yield _pulled_first(row, recorded(row.path.parent).get(row.path.name))
+
+
+def _recorded(place: Path) -> Mapping[str, Entry]:
+    """Return the record of a folder: what Lorary wrote there; empty if it cannot be read."""
+    folder = Folder(place)
+    with suppress(LoraryError):
+        folder.load()
+    return folder.entries
+
+
+def _pulled_first(row: Row, entry: Entry | None) -> Row:
+    """Return a file with what it was pulled from as its first match, if that is one."""
+    if entry is None or not row.matches:
+        return row
+
+    def order(match: Mapping[str, Any]) -> tuple[bool, bool]:
+        is_own = match["adapter"] == entry.adapter
+        return not is_own, is_own and match["version"] != entry.version
+
+    matches = tuple(sorted(row.matches, key=order))
+    return replace(row, matches=matches, is_pulled=matches[0]["adapter"] == entry.adapter)
 
 
 def _where(filters: Filters) -> tuple[str, list[object]]:
@@ -265,15 +309,15 @@ def _with_relatives(index: Index, row: Row) -> Row:
     pair = None
     if row.half:
         series = "f.series = ? AND f.half = ? AND c.sha256 <> ?"
-        relatives = _paths(index, series, (row.series, row.half, row.sha256))
+        relatives = _checkpoints(index, row, series, (row.series, row.half, row.sha256))
         other = "f.series = ? AND f.half NOT IN ('', ?) AND f.number IS ?"
         pair = next(iter(_paths(index, other, (row.series, row.half, row.number))), None)
     elif row.session:
         run = "c.session = ? AND c.sha256 <> ? AND f.half = ''"
-        relatives = _paths(index, run, (row.session, row.sha256))
+        relatives = _checkpoints(index, row, run, (row.session, row.sha256))
     else:
         series = "f.series = ? AND f.number IS NOT ? AND c.session IS NULL AND f.half = ''"
-        relatives = _paths(index, series, (row.series, row.number))
+        relatives = _checkpoints(index, row, series, (row.series, row.number))
     return replace(
         row,
         same_bytes=_paths(index, same_bytes, (row.sha256, row.key)),
@@ -284,9 +328,30 @@ def _with_relatives(index: Index, row: Row) -> Row:
 
 
 def _paths(index: Index, condition: str, values: Sequence[object]) -> tuple[Path, ...]:
+    return tuple(path for path, _ in _found(index, condition, values))
+
+
+def _checkpoints(
+    index: Index, row: Row, condition: str, values: Sequence[object]
+) -> tuple[Path, ...]:
+    """Return the other files of a run: one with the same tensors is a copy, and not another one.
+
+    Of copies, the one in the folder of the file counts.
+    """
+    found: dict[str, Path] = {}
+    for path, tensors in _found(index, condition, values):
+        if tensors not in found or found[tensors].parent != row.path.parent == path.parent:
+            found[tensors] = path
+    found.pop(row.data_sha256 or row.sha256, None)
+    return tuple(found.values())
+
+
+def _found(index: Index, condition: str, values: Sequence[object]) -> Iterator[tuple[Path, str]]:
+    """Yield paths with the digests of their tensors, in the order of the training."""
     query = (
-        "SELECT f.path FROM files f JOIN contents c ON c.key = f.key"  # noqa: S608 - constants of this module
-        f" WHERE {condition}"
+        "SELECT f.path, COALESCE(NULLIF(c.data_sha256, ''), c.sha256)"  # noqa: S608 - constants of this module
+        f" FROM files f JOIN contents c ON c.key = f.key WHERE {condition}"
         " ORDER BY c.steps, c.epochs, f.number IS NULL, f.number, f.path LIMIT 500"
     )
-    return tuple(Path(os.fsdecode(path)) for (path,) in index.rows(query, values))
+    for path, tensors in index.rows(query, values):
+        yield Path(os.fsdecode(path)), tensors

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +19,13 @@ from lorary.cli.output.base_marks import HELP as MARKS
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_of, emit, entries, note, plain, show, table
 from lorary.client.config import home_of
-from lorary.client.errors import FileMissing, LoraryError
-from lorary.client.transfers.folders import Folder
+from lorary.client.errors import FileMissing
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
-    from lorary.client.transfers.folders import Entry
     from lorary.library.index.database import Index
     from lorary.library.index.listing import Filters, Row
     from lorary.library.index.scanning import Scanned
-
-    _Recorded = Callable[[Path], Mapping[str, Entry]]
 
 _KEPT = "What was read is kept. Run the same command again to go on."
 _PAGE = 200  # rows of a table whose columns are aligned together
@@ -172,11 +167,10 @@ def _show_list(rows: Iterator[Row], filters: Filters, known: Mapping[str, int]) 
         known: With ``--not-on-hub``, counts of all files that the other filters list.
     """
     base = filters.roots[0] if len(filters.roots) == 1 else None
-    recorded = lru_cache(maxsize=64)(_recorded)
     count = size = 0
     while page := list(islice(rows, _PAGE)):
         count, size = count + len(page), size + sum(row.size for row in page)
-        show(entries([_line(row, base, recorded) for row in page]))
+        show(entries([_line(row, base) for row in page]))
     if count:
         show(f"{count_of(count, 'file')}, {count_bytes(size)}")
     elif known.get("on_hub") and not _unasked(known):
@@ -187,7 +181,9 @@ def _show_list(rows: Iterator[Row], filters: Filters, known: Mapping[str, int]) 
     else:
         note("lorary: the index is empty; lorary scan DIR fills it")
     if unasked := _unasked(known):
-        note(f"lorary: {count_of(unasked, 'file')} not looked up yet; lorary scan DIR does it")
+        have = "has" if unasked == 1 else "have"
+        counted = count_of(unasked, "file")
+        note(f"lorary: {counted} {have} not been looked up on the hub; run “lorary scan DIR”")
 
 
 def _unasked(known: Mapping[str, int]) -> int:
@@ -196,15 +192,13 @@ def _unasked(known: Mapping[str, int]) -> int:
     return max(0, known.get("files", 0) - answered)
 
 
-def _line(row: Row, base: Path | None, recorded: _Recorded) -> tuple[list[str], list[str]]:
+def _line(row: Row, base: Path | None) -> tuple[list[str], list[str]]:
     path = _below(row.path, base)
     if row.error is not None:
         return [path, "", ""], [row.error[1]]
     rank = "" if row.rank is None else f"rank {row.rank}"
     kind = rank if row.kind == "adapter" else row.kind
-    return [path, _base_of(row) if row.kind == "adapter" else "", kind], [
-        *_facts(row, base, recorded)
-    ]
+    return [path, _base_of(row) if row.kind == "adapter" else "", kind], [*_facts(row, base)]
 
 
 def _base_of(row: Row) -> str:
@@ -222,14 +216,14 @@ def _below(path: Path, base: Path | None) -> str:
     return str(path.relative_to(base) if base is not None and base in path.parents else path)
 
 
-def _facts(row: Row, base: Path | None, recorded: _Recorded) -> Iterator[str]:
+def _facts(row: Row, base: Path | None) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
         yield " · ".join(words[:3])
     elif row.kind == "adapter":
         yield "no trigger words"
     if row.matches:
-        yield _on_hub(row.path, row.matches, recorded)
+        yield _on_hub(row.matches)
     elif row.matches is not None:
         yield "not on the hub"
     if row.same_bytes:
@@ -242,22 +236,12 @@ def _facts(row: Row, base: Path | None, recorded: _Recorded) -> Iterator[str]:
         yield f"{row.half}, with {row.pair.name}"
 
 
-def _on_hub(path: Path, matches: Sequence[Mapping[str, Any]], recorded: _Recorded) -> str:
-    """Return the version that a file is: the one that it was pulled from, else the first."""
-    entry = recorded(path.parent).get(path.name)
-    came = (entry.adapter, entry.version) if entry is not None else None
-    found = next((one for one in matches if (one["adapter"], one["version"]) == came), matches[0])
+def _on_hub(matches: Sequence[Mapping[str, Any]]) -> str:
+    """Return the version that a file is, and how many other adapters have it."""
+    first = matches[0]
     others = len({one["adapter"] for one in matches}) - 1
     more = f" and {count_of(others, 'other adapter')}" if others else ""
-    return f"{found['adapter']}@{found['version']}{more}"
-
-
-def _recorded(place: Path) -> Mapping[str, Entry]:
-    """Return the record of a folder: what Lorary wrote there; empty if it cannot be read."""
-    folder = Folder(place)
-    with suppress(LoraryError):
-        folder.load()
-    return folder.entries
+    return f"{first['adapter']}@{first['version']}{more}"
 
 
 COMMANDS = {
@@ -273,7 +257,8 @@ COMMANDS = {
     ),
     "list": Command(
         "List the files that lorary scan, import and push have read. Nothing is read or sent\n"
-        "now.\n\n"
+        "now: what the hub has, and its trigger words, are those of the last scan, and lorary\n"
+        "scan --refresh asks for newer ones.\n\n"
         "signs:\n" + MARKS,
         "  lorary list --missing-triggers\n"
         "  lorary list ~/ComfyUI --family sdxl --not-on-hub --json | jq -r .path",
