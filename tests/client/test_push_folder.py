@@ -420,7 +420,11 @@ def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:
     assert document["fields"]["trigger_words"]["value"] == ["noir"]
     assert [one["field"] for one in document["asks"]] == ["kind", "licence"]
     assert document["anatomy"][0]["base"]["family"] == "sd1"
-    assert "1 new version; ada/noir is new and public." in run(*words).out
+    text = run(*words).out
+    assert "1 new version; ada/noir is new and public." in text
+    assert f"{lora.name}  title: Noir; trigger words: noir [--trigger]\n" in text
+    assert "  base model  Stable Diffusion 1.x — proven by its tensors.\n" in text
+    assert "  method      LoRA\n  rank        4\n" in text
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
     fake.publish("ada/noir", {lora.name: lora.read_bytes()})
     assert run(*words, "--json").document["version"] == "v1"

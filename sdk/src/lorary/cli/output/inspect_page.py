@@ -78,6 +78,18 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
     yield from _findings(inspection.findings)
 
 
+def summary_of(inspection: Inspection) -> Iterator[str]:
+    """Yield some lines about an adapter: base model, method, rank, trigger words and notes."""
+    anatomy = inspection.anatomy
+    if anatomy is None or anatomy.kind != "adapter":
+        return
+    build = dict(_build(anatomy))
+    rows = [("base model", " — ".join(_headline(anatomy.base)))]
+    yield from _fields([*rows, *((label, build[label]) for label in ("method", "rank"))])
+    yield from _words(anatomy)
+    yield from _section("notes", _notes(anatomy))
+
+
 def _heading(name: str) -> str:
     """Return the name as given; for a URL without its query, which may contain a signature."""
     return plain(name.partition("?")[0] if "://" in name else name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import family_title, inspect_file
+from lorary.cli.output.inspect_page import summary_of
 from lorary.cli.output.publications import (
     KIND_ASKED,
     planned_document,
@@ -226,9 +227,10 @@ def show_files(
 
     Args:
         version: The version that has these files; empty for none.
-        facts: The values of options.
+        facts: The title of a new adapter, and the values of options.
     """
     show(entries([([questions.name, version, names], facts)]))
+    show([line for one in looked for line in summary_of(one)])
     show(finding_lines(unique_findings(looked)))
     if version:
         show(f"These files are {plain(version)} already.")

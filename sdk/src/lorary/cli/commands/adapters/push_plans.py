@@ -148,7 +148,9 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     questions = Questions(target, checked.adapter, details.visibility)
     if not args.json:
         names = " + ".join(place.name for place in places)
-        show_files(questions, names, version, facts_of(fields), looked, stated)
+        is_titled = checked.adapter is not None or "title" in fields
+        facts = [*([] if is_titled else [f"title: {checked.title}"]), *facts_of(fields)]
+        show_files(questions, names, version, facts, looked, stated)
         return 0
     emit(
         {
