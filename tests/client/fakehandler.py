@@ -114,8 +114,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._json(200, {"results": rows})
             case ("POST", "versions"):
                 self._publish(full_name)
-            case ("GET", "versions", rev):
-                self._one(self._rendered(self._version(full_name, rev)))
+            case ("GET" | "PATCH", "versions", rev):
+                self._one(self._rendered(self._edited(method, self._version(full_name, rev))))
             case (_, "versions", "latest", "yank" | "withdraw"):
                 self._refuse(400, "validation_failed", "Use v2 here.")
             case (method, "versions", rev, ("yank" | "withdraw") as verb):
@@ -127,10 +127,10 @@ class Handler(BaseHTTPRequestHandler):
             case ("GET", "versions", rev, "files", *file):
                 self._file(self._version(full_name, rev), "/".join(file))
 
-    def _edited(self, method: str, adapter: dict[str, Any] | None) -> dict[str, Any] | None:
-        if adapter is not None and method == "PATCH":
-            adapter.update(json.loads(self.body))
-        return adapter
+    def _edited(self, method: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
+        if found is not None and method == "PATCH":
+            found.update(json.loads(self.body))
+        return found
 
     def _samples(self, method: str, version: dict[str, Any] | None) -> None:
         if version is None:

@@ -196,7 +196,7 @@ def test_a_repeated_push_tells_that_nothing_was_published(
     assert again.err == "lorary: these files are already v1; nothing was published.\n"
     other = run(*push, "--trigger", "rain", "--label", "soft", "--strength", "0.5")
     assert other.code == 0
-    assert "Not applied: --trigger, --label, --strength. Edit the version" in other.err
+    assert "Not applied: --trigger, --label, --strength. “lorary edit ada/" in other.err
 
 
 def test_a_push_that_loses_the_hub_tells_how_to_resume(run: Run, fake: FakeHub, lora: Path) -> None:

@@ -260,14 +260,34 @@ def test_a_card_is_utf_8_without_its_byte_order_mark(
     assert fake.seen == []
 
 
-def test_an_edit_without_a_field_or_with_a_version_is_wrong_usage(run: Run, fake: FakeHub) -> None:
+def test_details_of_a_version_are_edited_and_others_stay(hub: Hub, run: Run, fake: FakeHub) -> None:
+    one = f"{NAME}@v1"
+    edited = hub.edit_version(one, trigger_words="film noir", family="sdxl", notes="New.")
+    assert (edited.trigger_words, edited.family) == (("film noir",), "sdxl")
+    assert json.loads(fake.seen[-1].body) == {
+        "trigger_words": ["film noir"], "family": "sdxl", "notes": "New."}  # fmt: skip
+    words = ("--trigger", "a", "--trigger", "b, c", "--optional-trigger", "", "--strength", "0.7")
+    document = run("edit", one, *words, "--family", "Stable Diffusion 1.x", "--json").document
+    assert (document["version"], document["trigger_words"]) == ("v1", ["a", "b, c"])
+    assert json.loads(fake.seen[-1].body) == {
+        "trigger_words": ["a", "b, c"], "optional_trigger_words": [], "strength": 0.7,
+        "family": "sd1"}  # fmt: skip
+    ran = run("edit", one, "--label", "final")
+    assert (ran.code, ran.out) == (0, f"{edited.url}\n")
+    with pytest.raises(errors.ReferenceInvalid, match=f"such as {NAME}@v1"):
+        hub.edit_version(NAME, label="x")
+    with pytest.raises(errors.Invalid, match="Enter a strength from -10 to 10"):
+        hub.edit_version(one, strength=float("nan"))
+
+
+def test_an_edit_without_a_field_or_of_another_object_is_wrong_usage(
+    run: Run, fake: FakeHub
+) -> None:
     fake.seen.clear()
     for words in (
-        [NAME],
-        [f"{NAME}@v1", "--title", "x"],
-        ["pack:a/b", "--title", "x"],
-        [NAME, "--rating", "odd"],
-    ):
+        [NAME], [f"{NAME}@v1"], [f"{NAME}@v1", "--title", "x"], [NAME, "--trigger", "x"],
+        [NAME, "--rating", "odd"], ["pack:a/b", "--title", "x"],
+    ):  # fmt: skip
         assert run("edit", *words).code == 2, words
     assert run("edit", NAME, "--card", "none.md").code == 3
     assert fake.seen == []

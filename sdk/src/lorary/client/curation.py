@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
 from lorary.client import packs
+from lorary.client.errors import ReferenceInvalid
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON, Adapter, Version, check_rating
 from lorary.client.names import Reference, as_list, require_no_version
@@ -126,6 +127,54 @@ class Curating:
         data = {field: value for field, value in fields.items() if value is not None}
         path = require_no_version(Reference.parse(adapter)).api_path
         return Adapter.read(self._session.json("PATCH", path, data=data))
+
+    def edit_version(  # noqa: PLR0913 - fields, by keyword
+        self,
+        reference: str | Reference,
+        *,
+        trigger_words: str | Sequence[str] | None = None,
+        optional_trigger_words: str | Sequence[str] | None = None,
+        family: str | None = None,
+        lineage: str | None = None,
+        label: str | None = None,
+        notes: str | None = None,
+        strength: float | None = None,
+    ) -> Version:
+        """Change details of a version, and return it; those that are not given stay.
+
+        The files of a version never change.
+
+        Args:
+            reference: ``owner/name@v3``, an alias or a revision.
+            trigger_words: Phrases that activate the adapter, instead of those that it has.
+            optional_trigger_words: Phrases that change the effect, instead of those that it has.
+            family: Base-model family, if the tensors cannot prove it.
+            lineage: Checkpoint that it was trained on.
+            label: Its short name.
+            notes: What is new in it.
+            strength: Recommended strength.
+
+        Raises:
+            ReferenceInvalid: this is no version.
+            Invalid: a field has an invalid value; ``facts["fields"]`` has a sentence for each.
+            Forbidden: this account may not change it.
+        """
+        from lorary.client.transfers.details import Details  # noqa: PLC0415 - loads the families, which --help does not need
+
+        one = Reference.parse(reference)
+        if not one.rev:
+            msg = f"Add the version to {one.full_name}, such as {one.full_name}@v1."
+            raise ReferenceInvalid(msg)
+        fields: dict[str, Any] = {
+            "trigger_words": trigger_words, "optional_trigger_words": optional_trigger_words,
+            "family": family, "lineage": lineage, "label": label, "notes": notes,
+            "strength": strength,
+        }  # fmt: skip
+        data = {field: value for field, value in fields.items() if value is not None}
+        for words in {"trigger_words", "optional_trigger_words"} & data.keys():
+            data[words] = as_list(data[words])
+        Details(**data).require_valid()
+        return Version.read(self._session.json("PATCH", one.version_path, data=data))
 
     def aliases(self, adapter: str | Reference) -> tuple[Alias, ...]:
         """Return the aliases of an adapter and their targets, including ``main``."""

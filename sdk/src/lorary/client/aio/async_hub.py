@@ -149,6 +149,7 @@ class AsyncHub:
     create_token = _awaited(Hub.create_token)
     edit = _awaited(Hub.edit)
     edit_pack = _awaited(Hub.edit_pack)
+    edit_version = _awaited(Hub.edit_version)
     files = _awaited(Hub.files)
     find = _awaited(Hub.find)
     find_all = _streamed(Hub.find_all)

@@ -262,7 +262,8 @@ def _repeated(pushed: Pushed, details: client.Details) -> str:
     text = f"these files are already {plain(version.name)}; nothing was published."
     if not ignored:
         return text
-    return f"{text} Not applied: {', '.join(ignored)}. Edit the version on its page to change them."
+    name = f"{version.adapter}@{version.name}"
+    return plain(f"{text} Not applied: {', '.join(ignored)}. “lorary edit {name}” changes them.")
 
 
 class _Resumptions:
