@@ -20,7 +20,7 @@ from lorary.client.errors import Unreachable
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
-from tests.builders.adapters import DENOISERS, Target, kohya
+from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
 
@@ -351,26 +351,6 @@ def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folde
     (folder / "pan_high_noise.json").write_text(document)
     text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
     assert text.count("[file name], not SD1 [pan_high_noise.json]") == 1
-
-
-@pytest.mark.parametrize(
-    ("sidecar", "declared", "source"),
-    [({}, "", "header (claimed)"),
-     ({"sd version": "SD1"}, "", "header (claimed)"),
-     ({"sd version": "SD2"}, "sd2", "noir.json (declared)")],
-)  # fmt: skip
-def test_a_base_model_that_the_header_chose_is_not_proven(
-    run: Run, fake: FakeHub, tmp_path: Path, sidecar: dict[str, str], declared: str, source: str
-) -> None:
-    shared = Target("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", (320, 320))
-    again = Target("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", (640, 640))
-    data = kohya([shared, again], metadata={"ss_base_model_version": "sd_v1-5"})
-    (tmp_path / "noir.safetensors").write_bytes(data)
-    (tmp_path / "noir.json").write_text(json.dumps(sidecar))
-    assert run("import", tmp_path, "--to", "ada", "--yes").code == 0
-    (version,) = sent(fake, "POST .*/versions")
-    assert version.get("family", "") == declared
-    assert f"family: {source}" in version["notes"]
 
 
 def test_the_account_and_each_adapter_are_requested_once(

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorary.anatomy.claims.base_models import FILE_NAME, claims_of
+from lorary.anatomy.claims.base_models import FILE_NAME, claims_of, covers
+from lorary.anatomy.claims.lineages import lineages
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
@@ -74,15 +75,47 @@ def name_of(row: Row) -> str:
 
 
 def chosen(values: Iterable[Value]) -> Fields:
-    """Return the most trusted value of each field; among equals, the first."""
+    """Return the most trusted value of each field; among equals, the first.
+
+    Lineages of another base model than the chosen one do not count.
+    """
     ranked = sorted(values, key=lambda value: RANK[value.confidence])
     by_field: dict[str, list[Value]] = {}
     for value in ranked:
         by_field.setdefault(value.field, []).append(value)
+    family = next((one.value for one in by_field.get("family", ())), "")
+    fitting = [one for one in by_field.pop("lineage", ()) if _fits(one, family)]
+    by_field |= {"lineage": fitting} if fitting else {}
     return {
-        name: Field(listed[0], tuple(one for one in listed[1:] if one.value != listed[0].value))
+        name: Field(
+            listed[0], tuple(one for one in listed[1:] if _key(one.value) != _key(listed[0].value))
+        )
         for name, listed in by_field.items()
     }
+
+
+def _key(value: object) -> object:
+    """Return a value to compare: sites write ``Apache-2.0`` and ``apache-2.0``."""
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _fits(lineage: Value, family: object) -> bool:
+    """Return whether a checkpoint may be one of a base model; True if either is not known."""
+    known = lineages().family_of(str(lineage.value))
+    return not known or not family or covers(known, str(family))
+
+
+def combined(fields: Fields, others: Fields) -> Fields:
+    """Return fields with others, which come first, and no lineage of another base model."""
+    found = {**fields, **others}
+    if "lineage" in found and not _fits(found["lineage"].best, text_of(found, "family")):
+        del found["lineage"]
+    return found
+
+
+def with_given(fields: Fields, given: Fields) -> Fields:
+    """Return fields with those that a person gave, which all count."""
+    return {**combined(fields, given), **given}
 
 
 def _header(row: Row) -> Iterator[Value]:
@@ -118,10 +151,11 @@ def _derived(row: Row, value: Value) -> Iterator[Value]:
         claims = claims_of({"modelspec.architecture": value.value})
         family = claims.first.family if claims.first else None
         allowed = row.base.get("allowed")
+        is_possible = family is not None and (not allowed or family in allowed)
         # Tools copy the claim of a header into their sidecars: it stays a claim.
-        if family and family != row.family and (not allowed or family in allowed):
+        if family and family != row.family and is_possible:
             yield Value("family", family, value.source, value.confidence)
-        if claims.lineage and family in {row.family, *row.candidates}:
+        if claims.lineage and (is_possible or family == row.family):
             yield Value("lineage", claims.lineage, value.source, value.confidence)
     if value.field == "tags" and isinstance(value.value, tuple):
         kind = next((_KINDS[tag] for tag in value.value if tag in _KINDS), None)

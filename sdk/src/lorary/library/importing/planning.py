@@ -14,7 +14,14 @@ from pathlib import Path
 from lorary.client.errors import LoraryError
 from lorary.client.names import collision_key
 from lorary.client.samples import MEDIA
-from lorary.library.importing.fields import Fields, chosen, name_of, text_of, values_of
+from lorary.library.importing.fields import (
+    Fields,
+    chosen,
+    name_of,
+    text_of,
+    values_of,
+    with_given,
+)
 from lorary.library.importing.journal import Entry
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
@@ -272,7 +279,7 @@ def _named(
         versions = tuple(
             replace(
                 one,
-                fields={**one.fields, **stated},
+                fields=with_given(one.fields, stated),
                 is_here=all(row.sha256 in here for row in one.rows),
             )
             for one in versions_of(rows)
@@ -281,7 +288,7 @@ def _named(
         name = names.get(key)
         adapter = PlannedAdapter(
             name or _adapter_name(versions[-1].rows[0]),
-            {**chosen(values), **stated},
+            with_given(chosen(values), stated),
             versions,
             is_known=key in begun,
         )

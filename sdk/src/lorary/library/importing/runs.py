@@ -16,7 +16,14 @@ from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
 from lorary.client.names import Reference
 from lorary.client.transfers.cards import CARD, MOST_CARD_BYTES, Card, read_card
-from lorary.library.importing.fields import RANK, Field, Fields, chosen
+from lorary.library.importing.fields import (
+    RANK,
+    Field,
+    Fields,
+    chosen,
+    combined,
+    with_given,
+)
 from lorary.library.importing.journal import Entry
 from lorary.library.importing.pictures import pictures_of, samples_in
 from lorary.library.importing.planning import (
@@ -97,7 +104,7 @@ def plan_run(
     planned = tuple(versions_of(usable))
     pictures = pictures_of(planned, samples_in([root, *(row.path.parent for row in usable)]))
     values = [value for version in reversed(planned) for value in version.values]
-    fields = {**_with_title(_unstated(chosen(values), card), target), **given}
+    fields = with_given(_with_title(_unstated(chosen(values), card), target), given)
     shared = {name: fields[name] for name in _SHARED & fields.keys()}
     titled = {"title": fields["title"]}
     versions = [
@@ -107,7 +114,7 @@ def plan_run(
     versions = [
         replace(
             one,
-            fields={**one.fields, **titled, **given},
+            fields=with_given({**one.fields, **titled}, given),
             label=str(given["label"].best.value) if "label" in given else one.label,
             published=_version_of(one.rows, target, journal),
         )
@@ -198,7 +205,7 @@ def _shared(own: Fields, shared: Fields) -> Fields:
         for name, field in shared.items()
         if name not in own or RANK[field.best.confidence] < RANK[own[name].best.confidence]
     }
-    return {**own, **better}
+    return combined(own, better)
 
 
 def _version_of(rows: Iterable[Row], target: Reference, journal: Mapping[str, Entry]) -> str:
