@@ -184,12 +184,26 @@ def test_the_report_says_what_nothing_states(run: Run, tmp_path: Path) -> None:
     (tmp_path / "ink.safetensors").write_bytes(adapter(2))
     words = ("import", tmp_path, "--to", "ada", "--dry-run")
     lines = run(*words).out.splitlines()
-    for what in ("base model", "trigger words", "licence"):
-        assert f"  missing  {what} of ada/ink" in lines
+    for what, place in (
+        ("base model", "“sd version” in FILE.json"),
+        ("trigger words", "“activation text” in FILE.json"),
+        ("licence", "“modelspec.license” in FILE.swarm.json"),
+    ):
+        assert f"  missing  {what} of ada/ink ({place})" in lines
     rows = run(*words, "--json").documents
     asked = {row["adapter"]: [one["field"] for one in row["asks"]] for row in rows}
     assert asked["ada/fog"] == ["kind"]
     assert asked["ada/ink"] == ["family", "trigger_words", "kind", "licence"]
+    said: dict[str, dict[str, str]] = {}
+    for one in next(row for row in rows if row["adapter"] == "ada/ink")["asks"]:
+        if "sidecar" in one:
+            value = {"family": "SDXL", "trigger_words": "ink", "licence": "mit"}[one["field"]]
+            said.setdefault(one["sidecar"], {})[one["key"]] = value
+    for name, document in said.items():
+        (tmp_path / name).write_text(json.dumps(document))
+    rows = run(*words, "--json").documents
+    asked = {row["adapter"]: [one["field"] for one in row["asks"]] for row in rows}
+    assert asked["ada/ink"] == ["kind"]
 
 
 def test_the_report_names_other_adapters_that_have_a_file(

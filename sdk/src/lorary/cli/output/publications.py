@@ -20,6 +20,11 @@ _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
 _MOST_ELSEWHERE = 3
 #: The question about a new adapter for which no kind is given, with the one that a hub sets.
 KIND_ASKED = {"field": "kind", "option": "--kind", "default": "style"}
+#: Field to the ending of a sidecar that can state it before an import, and the key there.
+_IN_SIDECARS = {
+    "family": (".json", "sd version"), "trigger_words": (".json", "activation text"),
+    "licence": (".swarm.json", "modelspec.license"),
+}  # fmt: skip
 _MISSING = {
     "family": "base model", "trigger_words": "trigger words", "kind": "kind", "licence": "licence",
 }  # fmt: skip
@@ -87,6 +92,11 @@ def _other_bases(fields: Fields) -> Iterator[str]:
             yield f"base model: {used}, not {one.value} [{one.source}]"
 
 
+def _sidecar_of(field: str, version: PlannedVersion) -> dict[str, str]:
+    ending, key = _IN_SIDECARS[field]
+    return {"field": field, "sidecar": f"{version.paths[0].stem}{ending}", "key": key}
+
+
 def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
@@ -134,20 +144,20 @@ def existing_lines(
 
 
 def asked_of(adapter: PlannedAdapter, version: PlannedVersion) -> Iterator[dict[str, str]]:
-    """Yield the values that nothing states for a version of an import.
+    """Yield the values that nothing states for a version of an import, and where to state them.
 
     An adapter that exists has a kind and a licence, and its new versions have its trigger words.
     """
     if "family" not in version.fields:
-        yield {"field": "family"}
+        yield _sidecar_of("family", version)
     if adapter.is_known:
         return
     if "trigger_words" not in version.fields:
-        yield {"field": "trigger_words"}
+        yield _sidecar_of("trigger_words", version)
     if "kind" not in adapter.fields:
         yield {**KIND_ASKED}
     if "licence" not in adapter.fields:
-        yield {"field": "licence"}
+        yield _sidecar_of("licence", version)
 
 
 def missing_lines(namespace: str, adapters: Sequence[PlannedAdapter]) -> Iterator[str]:
@@ -161,8 +171,11 @@ def missing_lines(namespace: str, adapters: Sequence[PlannedAdapter]) -> Iterato
             noun = "adapter" if field == "family" else "new adapter"
             is_short = len(names) <= _MOST_NAMED
             listed = ", ".join(map(plain, names)) if is_short else count_of(len(names), noun)
-            kind = f", {KIND_ASKED['default']} is used (--kind)" if field == "kind" else ""
-            yield f"  missing  {what} of {listed}{kind}"
+            how = f", {KIND_ASKED['default']} is used (--kind)"
+            if field in _IN_SIDECARS:
+                ending, key = _IN_SIDECARS[field]
+                how = f" (“{key}” in FILE{ending})"
+            yield f"  missing  {what} of {listed}{how}"
 
 
 def summary_of(namespace: str, plan: Plan, visibilities: Mapping[str, str], visibility: str) -> str:
