@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client.fakehandler import Handler
+from tests.client.tiny import adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,26 @@ def test_a_token_that_is_none_is_named(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LORARY_TOKEN", "two words")
     ran = run("doctor", "--json")
     assert (ran.code, states(ran)["token"]) == (2, "error")
+
+
+def test_in_a_project_the_hub_of_sync_is_asked(
+    run: Run, fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of lorary.toml, else that of the lock if nothing says which hub is in use."""
+    fake.publish("studio/noir", {"noir.safetensors": adapter()})
+    monkeypatch.delenv("LORARY_TOKEN")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lorary.toml").write_text('[adapters]\n"studio/noir" = "*"\n')
+    assert run("lock").code == 0
+    monkeypatch.delenv("LORARY_ENDPOINT")
+    ran = run("doctor")
+    assert (ran.code, f"hub       {fake.url} answers" in ran.out) == (0, True), ran.out
+    (tmp_path / "lorary.toml").write_text('hub = "http://127.0.0.1:9"\n')
+    ran = run("doctor", "--json")
+    assert (ran.code, states(ran)["hub"]) == (5, "error")
+    (tmp_path / "lorary.toml").write_text("?")
+    ran = run("doctor", "--json")
+    assert (ran.code, states(ran)["hub"]) == (2, "error")
 
 
 def test_offline_the_hub_is_left_out(run: Run, fake: FakeHub) -> None:

@@ -26,6 +26,9 @@ from lorary.client.transfers.folders import existing
 from lorary.environment import is_cache_off, is_offline
 from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
+from lorary.library.lockfile import Lock
+from lorary.library.locking import hub_of_lock
+from lorary.library.project import PROJECT, Project
 from lorary.library.settings import CHECKS, setting
 from lorary.replacing import require_writable
 from lorary.sizes import count_bytes
@@ -61,7 +64,7 @@ def examine(endpoint: str | None = None) -> Iterator[Check]:
     """Yield the result of each check; nothing is changed.
 
     Args:
-        endpoint: Address of the hub; by default the one in use.
+        endpoint: Address of the hub; by default that of the project in this folder, or in use.
     """
     python = f"Python {platform.python_version()} on {platform.system()}"
     yield Check("version", "ok", f"lorary {lorary.__version__}, {python}")
@@ -69,11 +72,21 @@ def examine(endpoint: str | None = None) -> Iterator[Check]:
         yield from _caught(check)
     try:
         hubs = Hubs(endpoint)
+        hub = _hub_of_project(hubs)
     except LoraryError as error:
         yield Check("hub", "error", error.detail, error)
         return
     with hubs:
-        yield from _hub(hubs)
+        yield from _hub(hubs, hub)
+
+
+def _hub_of_project(hubs: Hubs) -> str:
+    """Return the hub that `lorary sync` asks in this folder; empty for the one in use."""
+    folder = Path.cwd()
+    if hubs.is_given or not (folder / PROJECT).exists():
+        return ""
+    project = Project.load(folder)
+    return project.hub or hub_of_lock(Lock.load(project.lock_path) or Lock(), hubs)
 
 
 def _caught(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
@@ -140,14 +153,14 @@ def _folder() -> Iterator[Check]:
     yield Check("folder", state, f"{folder}{'' if state == 'ok' else ' does not exist yet'}")
 
 
-def _hub(hubs: Hubs) -> Iterator[Check]:
+def _hub(hubs: Hubs, hub: str) -> Iterator[Check]:
     """Yield the checks of the hub, and of what its answer tells: clock and token."""
     if is_offline():
         reason = "offline (--offline or LORARY_OFFLINE)"
         yield from (Check(name, "skipped", reason) for name in ("hub", "clock", "token"))
         return
     try:
-        session = hubs.session()
+        session = hubs.session(hub)
     except LoraryError as error:  # the token is none
         yield Check("token", "error", error.detail, error)
         return
@@ -165,7 +178,7 @@ def _hub(hubs: Hubs) -> Iterator[Check]:
     took_ms = (time.monotonic() - begun) * 1000
     yield Check("hub", "ok", f"{session.endpoint} answers in {took_ms:.0f} ms")
     yield _clock(date)
-    yield _token(hubs)
+    yield _token(session)
 
 
 def _answered(session: Session, request: Request) -> datetime | None:
@@ -200,8 +213,7 @@ def _in_utc(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
-def _token(hubs: Hubs) -> Check:
-    session = hubs.session()
+def _token(session: Session) -> Check:
     if not session.has_token:
         message = "none: only public adapters can be read; sign in with `lorary login`"
         return Check("token", "warning", message)

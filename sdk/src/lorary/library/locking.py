@@ -144,14 +144,22 @@ def _finders(
 def _hub_of(wish: Wish, project: Project, old: Lock, hubs: Hubs, *, is_update: bool) -> str:
     """Return the hub to ask for a wish; empty for the one in use.
 
-    An update asks the hub that the lock names, as `outdated` does. Where nothing says which hub is
-    in use, a lock with files of one hub does.
+    An update asks the hub that the lock names, as `outdated` does.
     """
     if project.hub or hubs.is_given:
         return project.hub
     rows = old.rows_of(wish) if is_update else ()
-    locked = {row.hub for row in rows or ((*old.packs, *old.files) if hubs.is_unset else ())}
-    return locked.pop() if len(locked) == 1 else ""
+    return _only_hub(rows) if rows else hub_of_lock(old, hubs)
+
+
+def hub_of_lock(old: Lock, hubs: Hubs) -> str:
+    """Return the hub of all locked files, if nothing else says which hub is in use; or empty."""
+    return _only_hub((*old.packs, *old.files)) if hubs.is_unset else ""
+
+
+def _only_hub(rows: Iterable[LockedFile | LockedPack]) -> str:
+    hubs = {row.hub for row in rows}
+    return hubs.pop() if len(hubs) == 1 else ""
 
 
 class _Finder:
