@@ -245,6 +245,22 @@ def test_files_are_hashed_at_the_same_time(
     assert [one.error for one in found] == [None, None]
 
 
+def test_a_file_that_is_damaged_or_something_else_is_named(
+    run: Run, lora: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(lora.read_bytes()[:-4])
+    (tmp_path / "page.safetensors").write_text("<!DOCTYPE html><title>Sign in</title>")
+    places = [tmp_path / "cut.safetensors", tmp_path / "page.safetensors", lora]
+    ran = run("find", *places, "--json")
+    assert ran.code == 3
+    codes = [one.get("error", {}).get("code") for one in ran.documents]
+    assert codes == ["file_truncated", "is_html", None]
+    first, second, third = run("find", *places).out.splitlines()
+    assert "not found: " in first
+    assert "not found: This is a web page" in second
+    assert third.endswith("  not found")
+
+
 def test_results_come_while_other_files_are_read(
     hub: Hub, known: dict[str, str], lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

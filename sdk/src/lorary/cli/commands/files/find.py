@@ -7,6 +7,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from lorary.client import Found, LoraryError, Match, Relative
 from lorary.client.errors import Invalid, NotFound
 from lorary.client.finding import by_hash
 from lorary.client.progress import OnProgress, silent
-from lorary.safetensors import HeaderError
+from lorary.safetensors import HeaderError, read_header
 
 NOT_FOUND = 3
 _MOST_RELATIVES = 5  # the closest, in the text
@@ -46,9 +47,11 @@ def _find(args: Namespace) -> int:
     missing = 0
     with client.Hub(args.endpoint) as hub, _progress_bars(wanted) as (count, draw):
         results = hub.find_all([one.what for one in wanted], on_progress=draw)
-        for number, (one, found) in enumerate(zip(wanted, results, strict=True)):
-            is_sketched = not (args.exact or found.matches or found.error)
+        for number, (one, known) in enumerate(zip(wanted, results, strict=True)):
+            is_sketched = not (args.exact or known.matches or known.error)
             related = _relatives(hub, one) if is_sketched else ()
+            is_known = known.matches or related or known.error
+            found = known if is_known else replace(known, error=_fault(one))
             missing += not (found.matches or related)
             if sys.stdout.isatty():
                 count.clear()
@@ -92,6 +95,18 @@ def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
             note(f"lorary: {plain(word)} contains no .safetensors file.")
         for one in here:
             yield _Wanted(one.name if one.is_listed else word, Path(one.place), one.place)
+
+
+def _fault(one: _Wanted) -> LoraryError | None:
+    """Return why a file holds no weights that a hub could have; None for others, and a hash."""
+    if one.path is not None:
+        try:
+            read_header(Path(one.path))
+        except HeaderError as error:
+            return LoraryError(f"not found: {error.detail}", code=error.code)
+        except OSError:
+            return None
+    return None
 
 
 def _relatives(hub: client.Hub, one: _Wanted) -> tuple[Relative, ...]:

@@ -13,6 +13,7 @@ from lorary.cli.command import Command, Parser, UsageError, size
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_of, emit, note, plain, show, styled, table
 from lorary.client.config import home_of
+from lorary.client.finding.by_hash import AUTOV2_DIGITS
 from lorary.client.progress import together
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.cached_files import CachedFiles
@@ -173,7 +174,12 @@ def _why(one: Removed) -> str:
 def _row(one: CachedFile) -> list[str]:
     used = datetime.fromtimestamp(one.used_at).astimezone().strftime("%Y-%m-%d")
     names = ", ".join(map(plain, one.versions))
-    return [one.sha256[:12], count_bytes(one.size_bytes), used, " · ".join(_facts(one, names))]
+    return [
+        one.sha256[:AUTOV2_DIGITS],
+        count_bytes(one.size_bytes),
+        used,
+        " · ".join(_facts(one, names)),
+    ]
 
 
 def _facts(one: CachedFile, names: str) -> Iterator[str]:
