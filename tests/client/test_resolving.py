@@ -205,6 +205,19 @@ def test_pulling_brings_them_here(
     assert ran.code == 0
 
 
+def test_pulling_says_what_was_downloaded_and_writes_sidecars(
+    run: Run, published: FakeHub, workflow: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "loras"
+    words = ("resolve", workflow, "--dir", folder, "--pull")
+    ran = run(*words, "--sidecars", "a1111")
+    assert f"1 file downloaded to {folder}." in ran.err
+    assert (folder / "noir.json").is_file()
+    assert "downloaded" not in run(*words).err
+    for wrong in (words[:-1], ("resolve", workflow, "--pull")):
+        assert run(*wrong, "--sidecars", "a1111").code == 2
+
+
 def test_pulling_creates_the_folder_and_names_files_as_it_was_given(
     run: Run, published: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

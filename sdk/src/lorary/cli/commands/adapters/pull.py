@@ -77,7 +77,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument(
         "--sidecars",
-        type=_tools,
+        type=tools_of,
         default=(),
         metavar="TOOL,…",
         help=f"also write what tools keep beside weights: {', '.join(ENDINGS)}",
@@ -226,7 +226,8 @@ def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None, asked: 
     return write(args, [one.local_path for one in files if one.file.is_weights], asked)
 
 
-def _tools(text: str) -> tuple[str, ...]:
+def tools_of(text: str) -> tuple[str, ...]:
+    """Return the tools of ``--sidecars``."""
     try:
         return checked_tools([part.strip() for part in text.split(",")])
     except ValueError as error:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands.adapters.pull import tools_of
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import emit, entries, note, plain, show
+from lorary.cli.output.text import count_of, emit, entries, note, plain, show
 from lorary.client import LoraryError
 from lorary.client.errors import Offline
 from lorary.client.names import absolute
 from lorary.library.adding import add_adapters
 from lorary.library.project import PROJECT
+from lorary.library.sidecars.formats import ENDINGS
 
 if TYPE_CHECKING:
-    from lorary.client import Answer, Hub, LoraReference, Resolved
+    from lorary.client import Answer, Hub, LoraReference, PulledFile, Resolved
 
 #: Exit codes: a file cannot be read, something is not here, the hub did not answer.
 UNREADABLE, NOT_HERE, UNREACHABLE = 1, 3, 5
@@ -41,8 +43,16 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--pull",
         action="store_true",
-        help="download what the hub has, to the first --dir, else to the folder of the layout "
-        f"(lorary config, {PROJECT}), which is created if it does not exist; else to the cache",
+        help="download what the hub has: to the first --dir; without --dir to the folder of the "
+        f"layout (lorary config, {PROJECT}), or without a layout to the cache. The folder is "
+        "created if it does not exist",
+    )
+    parser.add_argument(
+        "--sidecars",
+        type=tools_of,
+        default=(),
+        metavar="TOOL,…",
+        help=f"with --pull, also write what tools keep beside weights: {', '.join(ENDINGS)}",
     )
     parser.add_argument(
         "--lock",
@@ -62,18 +72,26 @@ def _resolve(args: Namespace) -> int:
             raise UsageError(message)
     if args.lock:
         library.Project.load(Path.cwd())  # fails before anything is done
+    if args.sidecars and not (args.pull and args.dir):
+        message = "--sidecars goes with --pull, and --dir or a layout"
+        raise UsageError(message)
     refused: list[LoraryError] = []
+    code = 0
     with client.Hub(args.endpoint) as hub:
         with meter() as draw:
             answer = hub.resolve(args.files, folders=args.dir, on_progress=draw)
         if args.pull:
-            refused = _pull(hub, answer.references, args.dir[0] if args.dir else None)
+            args.to = args.dir[0] if args.dir else None
+            pulled, refused = _pull(hub, answer.references, args.to)
+            code = _write_sidecars(args, pulled)
     only_cached = [one for one in answer.references if hub.is_cached(one)]
     _report(answer, only_cached, args)
     if args.lock:
         refused += _lock(answer.references, args.endpoint)
     if any(file.error for file in answer.files) or refused:
         return UNREADABLE
+    if code:
+        return code
     if all(one.state == "here" for one in answer.references):
         return 0
     is_offline = answer.failure is None or isinstance(answer.failure, Offline)
@@ -132,13 +150,15 @@ def _report(answer: Answer, only_cached: Sequence[LoraReference], args: Namespac
         _advise(answer.references, only_cached, args)
 
 
-def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
-    """Download the files that the hub has, each once; return the errors.
+def _pull(
+    hub: Hub, references: Sequence[LoraReference], to: str | None
+) -> tuple[list[PulledFile], list[LoraryError]]:
+    """Download the files that the hub has, each once; return them, and the errors.
 
     A cached file is linked into the folder as well, because tools do not read the cache.
     """
     errors: list[LoraryError] = []
-    known: dict[str, Path] = {}
+    known: dict[str, PulledFile] = {}
     for one in references:
         is_only_cached = to is not None and hub.is_cached(one)
         if one.file is None or not (one.state == "hub" or is_only_cached):
@@ -146,14 +166,29 @@ def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list
         if one.sha256 not in known:
             try:
                 with meter() as draw:
-                    pulled = hub.pull_reference(one, to=to, on_progress=draw)
+                    known[one.sha256] = hub.pull_reference(one, to=to, on_progress=draw)
             except LoraryError as error:
                 note(f"lorary: {plain(one.name)}: {plain(error.detail)}")
                 errors.append(error)
                 continue
-            known[one.sha256] = _as_given(pulled.local_path, to)
-        one.state, one.path = "here", known[one.sha256]
-    return errors
+        one.state, one.path = "here", _as_given(known[one.sha256].local_path, to)
+    fetched = sum(bool(one.bytes_fetched) for one in known.values())
+    if known:
+        where = f" to {plain(to)}" if to else ""
+        linked = len(known) - fetched
+        rest = f", {linked:,} from the cache" if linked else ""
+        note(f"{count_of(fetched, 'file')} downloaded{where}{rest}.")
+    return [*known.values()], errors
+
+
+def _write_sidecars(args: Namespace, pulled: Sequence[PulledFile]) -> int:
+    """Write the sidecars of pulled files, and return the exit code."""
+    if not (args.sidecars and pulled):
+        return 0
+    from lorary.cli.commands.adapters.sidecars import write  # noqa: PLC0415 - seldom needed
+
+    places = [one.local_path for one in pulled]
+    return write(Namespace(**{**vars(args), "force": False}), places, {})
 
 
 def _as_given(path: Path, to: str | None) -> Path:
