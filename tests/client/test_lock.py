@@ -345,6 +345,23 @@ def test_update_and_lock_ask_the_hub_of_the_lock_where_nobody_signed_in(
     assert {row["hub"] for row in elsewhere.lock["file"]} == {fake.url}
 
 
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_token_that_is_not_sent_is_named_where_it_may_be_needed(
+    fake: FakeHub, elsewhere: Folder, run: Run, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    said = b'{"code":"not_%s","detail":"No."}' % (b"found" if status == 404 else b"authenticated")
+    sentence = f"LORARY_TOKEN was not sent to {fake.url}: set LORARY_ENDPOINT to this address, too."
+    for words in (["sync", "--frozen"], ["update"]):
+        fake.answers = [(NOIR, status, {}, said)] * 3
+        assert "LORARY_TOKEN" not in run(*words).err
+        fake.answers = [(NOIR, status, {}, said)] * 3
+        monkeypatch.setenv("LORARY_TOKEN", TOKEN)
+        fake.seen.clear()
+        assert sentence in run(*words).err
+        assert {seen.headers.get("Authorization") for seen in fake.seen} == {None}
+        monkeypatch.delenv("LORARY_TOKEN")
+
+
 def test_update_asks_the_hub_of_the_lock_and_lock_the_one_in_use(
     fake: FakeHub, elsewhere: Folder, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

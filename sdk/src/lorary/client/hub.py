@@ -83,7 +83,11 @@ class Hub(Curating, Packing, Reading, Resolving):
             else token_of(folder, self.endpoint, token)
         )
         self._session = Session(
-            self.endpoint, found.secret, token_place=found.place, timeout_s=timeout_s
+            self.endpoint,
+            found.secret,
+            token_place=found.place,
+            token_unsent=found.unsent,
+            timeout_s=timeout_s,
         )
 
     def __enter__(self) -> Hub:

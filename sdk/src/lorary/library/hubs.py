@@ -61,7 +61,9 @@ class Hubs:
         with self._lock:
             if address not in self._sessions:
                 found = self._token(address)
-                self._sessions[address] = Session(address, found.secret, token_place=found.place)
+                self._sessions[address] = Session(
+                    address, found.secret, token_place=found.place, token_unsent=found.unsent
+                )
             return self._sessions[address]
 
     def abort(self) -> None:

@@ -175,6 +175,7 @@ def failure_of(
     retry_after_s: float = 0.0,
     token_place: str = "",
     sign_in: str = "",
+    unsent: str = "",
 ) -> LoraryError:
     """Return the exception for an ``application/problem+json`` or other error response.
 
@@ -183,6 +184,7 @@ def failure_of(
         sign_in: How to sign in, if the request had no token; added to "not found" errors, since
             the hub does not reveal whether a private object exists. It is not added if the fact
             ``adapter`` or ``pack`` shows that the object is visible; older hubs do not send it.
+        unsent: Which token was not sent; added to these errors, and if an account is needed.
     """
     try:
         document = json.loads(body)
@@ -202,8 +204,11 @@ def failure_of(
     detail = detail[:_MAX_DETAIL]
     if token_place and issubclass(cls, Unauthenticated):
         detail = f"{detail.rstrip('.')}. {token_place}"
-    if sign_in and cls is NotFound and not {"adapter", "pack"} & facts.keys():
+    may_be_private = cls is NotFound and not {"adapter", "pack"} & facts.keys()
+    if sign_in and may_be_private:
         detail = f"{detail.rstrip('.')}. {sign_in}"
+    if unsent and (may_be_private or issubclass(cls, Unauthenticated)):
+        detail = f"{detail.rstrip('.')}. {unsent}"
     return cls(
         detail,
         code=code,

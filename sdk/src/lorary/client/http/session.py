@@ -62,6 +62,7 @@ class Session:
         token: Bearer token, empty for none.
         token_place: Where the token was found and what to do if the hub refuses it, as sentences;
             without a token, how to sign in.
+        token_unsent: That there is a token that is not sent, and how to send it, as a sentence.
         timeout_s: Maximum time without data from the server, in seconds.
     """
 
@@ -71,6 +72,7 @@ class Session:
         token: str = "",
         *,
         token_place: str = "",
+        token_unsent: str = "",
         timeout_s: float = 60.0,
         backoff: Backoff | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Session:
         self.api_root = f"{endpoint}/api/v1"
         self.backoff = backoff or Backoff()
         self._token, self._token_place = token, token_place
+        self._token_unsent = token_unsent
         self._home = _origin_of(endpoint)
         self._connections = Connections(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
@@ -303,13 +306,15 @@ class Session:
         except HTTPError:
             body = b""
         pause = pause_of(response)
-        place = self._token_place if _origin_of(request.url) == self._home else ""
+        is_of_hub = _origin_of(request.url) == self._home
+        place = self._token_place if is_of_hub else ""
         error = failure_of(
             response.status,
             body,
             retry_after_s=pause,
             token_place=place if self._token else "",
             sign_in="" if self._token else place,
+            unsent=self._token_unsent if is_of_hub else "",
         )
         is_busy = response.status in (_BUSY if request.may_repeat else _NOT_BEGUN)
         return Again(error, pause) if is_busy and pause <= MAX_WAIT_S else error
