@@ -207,7 +207,7 @@ def check(
     """Inspect files and look up the adapter, unless it is known; nothing is sent.
 
     Raises:
-        Invalid: a detail is invalid, or the files prove another base model than the given one.
+        Invalid: a detail is invalid, or the tensors exclude the given base model.
         PathInvalid: a hub cannot store a file's name.
         UploadRefused: a check found an error.
         Forbidden, VisibilityDiffers: see ``existing``.
@@ -243,20 +243,17 @@ def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> No
     """Refuse a base model that the tensors of a file exclude; a hub would ignore it.
 
     Raises:
-        Invalid: they prove another one.
+        Invalid: they allow only others.
     """
     for place, one in looked:
-        base = one.anatomy.base if one.anatomy else None
-        if not family or base is None or base.family is None or base.confidence != "proven":
-            continue
+        allowed = one.anatomy.base.allowed if one.anatomy else ()
         # A hub may know another family with these tensors.
-        if family in anatomy.FAMILIES and family not in (base.family, *base.allowed):
+        if family in anatomy.FAMILIES and allowed and family not in allowed:
             msg = (
-                f"The tensors of {place.name} prove that its base model is {base.family}, not "
-                f"{family}. Leave out the family; it is for files that cannot prove it. "
-                "Nothing was sent."
+                f"The tensors of {place.name} do not fit {family}, but {', '.join(allowed)}. "
+                "Leave out the family, or name one that fits. Nothing was sent."
             )
-            raise Invalid(msg, facts={"proven": base.family, "given": family})
+            raise Invalid(msg, facts={"allowed": list(allowed), "given": family})
 
 
 def _require_text(place: Path) -> None:
