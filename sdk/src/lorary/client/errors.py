@@ -21,7 +21,7 @@ LoraryError
 │   ├── AlreadyPublished   already_published
 │   ├── UploadIncomplete   upload_incomplete
 │   ├── UploadNotReady     upload_not_ready     also a TimeoutError
-│   ├── TargetTaken        target_taken         of this client
+│   ├── TargetTaken        target_taken         of this client; also a FileExistsError
 │   └── VisibilityDiffers  visibility_differs   of this client
 ├── UploadRefused          upload_refused       also a ValueError; carries findings
 │   ├── DigestMismatch     digest_mismatch
@@ -38,7 +38,7 @@ LoraryError
 │   └── ServerFault        server_fault         5xx without its own code
 ├── BadAnswer              bad_answer           of this client: not the response of a hub
 │   └── UnsafePath         unsafe_path          of this client: a path that leaves its folder
-├── Corrupt                corrupt              of this client: bytes with another sha256
+├── Corrupt                corrupt              of this client; also an OSError: another sha256
 ├── DiskFull               disk_full            of this client; also an OSError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
