@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lorary
+from lorary import library
 from lorary.client.errors import FileMissing, Incomplete
 from tests.client.conftest import sha
 from tests.client.fakehub import TOKEN, FakeHub, serving
@@ -121,6 +122,8 @@ def test_update_and_outdated_stay_with_the_base_model(
     publish(fake, NOIR, 1)
     (row,) = run("outdated", "--json").documents
     assert (row["version"], row["update"], row["newest"]) == ("v2", "v4", "v4")
+    (one,) = library.outdated(library.load(project.path)[1])
+    assert (one.version, one.update, one.newest, one.is_current) == ("v2", "v4", "v4", False)
 
 
 def test_update_guesses_no_base_model_for_a_version_that_is_gone(
