@@ -21,6 +21,7 @@ LoraryError
 │   ├── AlreadyPublished   already_published
 │   ├── UploadIncomplete   upload_incomplete
 │   ├── UploadNotReady     upload_not_ready     also a TimeoutError
+│   ├── AdapterDiffers     adapter_differs      of this client
 │   ├── TargetTaken        target_taken         of this client; also a FileExistsError
 │   └── VisibilityDiffers  visibility_differs   of this client
 ├── UploadRefused          upload_refused       also a ValueError; carries findings
@@ -211,6 +212,16 @@ class VisibilityDiffers(Conflict):
 
     code = "visibility_differs"
     title = "The adapter exists with a different visibility."
+
+
+class AdapterDiffers(Conflict):
+    """The adapter exists, with other details than those given for a new one.
+
+    ``facts["fields"]`` maps their names to what it has.
+    """
+
+    code = "adapter_differs"
+    title = "The adapter exists with other details."
 
 
 class TargetTaken(Conflict, FileExistsError):

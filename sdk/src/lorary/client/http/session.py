@@ -20,6 +20,8 @@ from lorary.connections import Connections, OfflineMode, Origin, ProxyInvalid
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+    from lorary.client.config import FoundToken
+
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5
@@ -84,6 +86,17 @@ class Session:
         self._home = _origin_of(endpoint)
         self._connections = Connections(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
+
+    @classmethod
+    def with_token(cls, endpoint: str, found: FoundToken, *, timeout_s: float = 60.0) -> Session:
+        """Return a session that sends the token that was found."""
+        return cls(
+            endpoint,
+            found.secret,
+            token_place=found.place,
+            token_unsent=found.unsent,
+            timeout_s=timeout_s,
+        )
 
     @property
     def has_token(self) -> bool:

@@ -27,12 +27,14 @@ from lorary.client.errors import (
     VisibilityDiffers,
     reading_file,
 )
+from lorary.client.finding.by_hash import find_all
 from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
-from lorary.client.progress import OnProgress, Progress
+from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cards import states_licence
 from lorary.client.transfers.details import LIMITS, Details, require_known_family
 from lorary.client.transfers.pulling import read_version
+from lorary.client.transfers.same_adapter import require_same
 from lorary.client.transfers.upload import Source, send
 
 if TYPE_CHECKING:
@@ -177,6 +179,29 @@ def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
         everything = [found for found in everything if found.code not in _OF_OTHERS]
     is_new = is_created or was_empty
     return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated, adapter)
+
+
+def refuse_other(
+    session: Session, details: Details, places: Sequence[Path], on_checked: OnChecked
+) -> OnChecked:
+    """Return a check that also refuses details of another adapter than the one that exists.
+
+    Raises:
+        AdapterDiffers: see `same_adapter.require_same`; raised by the check.
+    """
+
+    def check(found: Sequence[Finding], adapter: Adapter | None) -> None:
+        require_same(details, adapter, lambda: _has_weights(session, adapter, places))
+        on_checked(found, adapter)
+
+    return check
+
+
+def _has_weights(session: Session, adapter: Adapter | None, places: Sequence[Path]) -> bool:
+    """Return whether an adapter has one of the weights."""
+    weights = [place for place in places if place.suffix.casefold() not in COMPANIONS]
+    matches = (one for found in find_all(session, weights, silent) for one in found.matches)
+    return adapter is not None and any(one.is_file_of(adapter.full_name) for one in matches)
 
 
 def read_account(session: Session) -> Account:
