@@ -141,7 +141,7 @@ def test_an_empty_adapter_that_somebody_made_meanwhile_takes_the_visibility(
     hub: Hub, fake: FakeHub, lora: Path
 ) -> None:
     fake.adapters["ada/noir"] = fake.adapter("ada/noir", versions=[], title="Noir", licence="mit")
-    fake.answers = [("adapters/ada/noir$", 404, {}, b"{}")]
+    fake.answers = [("adapters/ada/noir$", 404, {}, b'{"code": "not_found"}')]
     hub.push(lora, "ada/noir", details=Details(visibility="private"))
     shown = fake.adapters["ada/noir"]
     assert (shown["visibility"], shown["title"], shown["licence"]) == ("private", "Noir", "mit")

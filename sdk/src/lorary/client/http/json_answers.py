@@ -168,6 +168,20 @@ def _class_of(code: str, status: int) -> type[LoraryError]:
     return _BY_STATUS.get(status, LoraryError)
 
 
+def _problem_of(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def code_of(body: bytes) -> str:
+    """Return the code of an ``application/problem+json`` response; empty for any other."""
+    code = _problem_of(body).get("code")
+    return code if isinstance(code, str) else ""
+
+
 def failure_of(
     status: int,
     body: bytes,
@@ -186,13 +200,7 @@ def failure_of(
             ``adapter`` or ``pack`` shows that the object is visible; older hubs do not send it.
         unsent: Which token was not sent; added to these errors, and if an account is needed.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    problem: dict[str, object] = document if isinstance(document, dict) else {}
-    code = problem.get("code")
-    code = code if isinstance(code, str) else ""
+    problem, code = _problem_of(body), code_of(body)
     detail = problem.get("detail") or problem.get("title")
     known = {"type", "title", "status", "detail", "code", "findings", "instance"}
     facts = {key: value for key, value in problem.items() if key not in known}

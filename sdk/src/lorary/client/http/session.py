@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 import lorary
 from lorary.client.errors import BadAnswer, Offline, SettingInvalid
-from lorary.client.http.json_answers import Record, failure_of
+from lorary.client.http.json_answers import Record, code_of, failure_of
 from lorary.client.http.retries import Again, Backoff, failure_from, pause_of
 from lorary.connections import Connections, OfflineMode, Origin, ProxyInvalid
 
@@ -318,6 +318,8 @@ class Session:
             body = _body_of(response)
         except HTTPError:
             body = b""
+        if body and response.status == 404 and self._is_no_hub(request, body):
+            return _no_hub(request.url)
         pause = pause_of(response)
         is_of_hub = _origin_of(request.url) == self._home
         place = self._token_place if is_of_hub else ""
@@ -331,6 +333,10 @@ class Session:
         )
         is_busy = response.status in (_BUSY if request.may_repeat else _NOT_BEGUN)
         return Again(error, pause) if is_busy and pause <= MAX_WAIT_S else error
+
+    def _is_no_hub(self, request: Request, body: bytes) -> bool:
+        """Return whether "not found" is not from a hub, whose API gives each refusal a code."""
+        return request.url.startswith(f"{self.api_root}/") and not code_of(body)
 
 
 def _origin_of(url: str) -> Origin:
@@ -382,6 +388,9 @@ def _json_of(body: bytes, url: str) -> object:
             text = json.dumps(document, ensure_ascii=False)
             document = json.loads(text.encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
-        message = f"{url[:200]} does not respond like a Lorary hub."
-        raise BadAnswer(message) from error
+        raise _no_hub(url) from error
     return document
+
+
+def _no_hub(url: str) -> BadAnswer:
+    return BadAnswer(f"{url[:200]} does not respond like a Lorary hub. Check its address.")
