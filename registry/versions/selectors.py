@@ -11,9 +11,11 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding as Result
+from lorary.anatomy.families import family_title
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.manifests import MAIN
 from registry.blobs import selectors as blob_selectors
+from registry.blobs.anatomies import allowed_families
 from registry.errors import Gone, Invalid, Moved, NotFound
 from registry.models import (
     OUT_STATES,
@@ -337,7 +339,8 @@ def findings_of(
 ) -> list[Finding | Result]:
     """Return the findings about a version's primary file, without duplicates.
 
-    Findings of the header with its configuration replace those of the header alone.
+    Findings of the header with its configuration replace those of the header alone. A declared
+    base model that the tensors exclude is a finding, too.
 
     Args:
         is_owner: Whether to include findings that only the owner sees.
@@ -346,9 +349,23 @@ def findings_of(
     if own := _pair_document(version):
         of_bytes = [row for row in found if not checks.comes_from_header(row.code)]
         found = [*(Result(**values) for values in own["findings"]), *of_bytes]
+    found += _declared_findings(version, primary)
     if not is_owner:
         found = public_of(found)
     return list({(row.code, row.message): row for row in found}.values())
+
+
+def _declared_findings(version: Version, primary: File | None) -> list[Result]:
+    declared = version.declared_family
+    allowed = allowed_families(document_of(version, primary).get("base") or {})
+    if not declared or not allowed or declared in allowed:
+        return []
+    text = _("The author declares %(declared)s, but the tensors fit %(allowed)s. They decide.") % {
+        "declared": family_title(declared),
+        "allowed": ", ".join(map(family_title, allowed)),
+    }
+    facts: dict[str, object] = {"declared": declared, "allowed": list(allowed)}
+    return [Result("declared_conflict", "warning", text, facts)]
 
 
 def public_of(found: Iterable[Finding | Result]) -> list[Finding | Result]:

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from lorary.algebra.errors import ALGEBRA_CODES
+from lorary.algebra import MergeSettings, extract, resize_to_bytes, resize_to_rank, resize_to_share
+from lorary.algebra.errors import ALGEBRA_CODES, AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES
-from lorary.algebra.storing import _LARGEST, planned_alpha
+from lorary.algebra.formats import DTYPES
+from lorary.algebra.storing import _LARGEST, planned_alpha, stored_dtype
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "algebra.md"
@@ -24,6 +27,27 @@ def test_the_largest_numbers_are_those_of_the_formats() -> None:
             )
         assert float(below) == value
         assert not np.isfinite(above)
+
+
+def test_a_number_format_has_two_names() -> None:
+    for word, name in DTYPES.items():
+        assert stored_dtype(word) == stored_dtype(name) == MergeSettings(dtype=word).dtype == name
+    assert stored_dtype(None) is MergeSettings().dtype is None
+
+
+def test_other_number_formats_are_refused_before_a_file_is_read(tmp_path: Path) -> None:
+    path, out = tmp_path / "in", tmp_path / "folder" / "out"
+    for call in (
+        lambda: resize_to_rank(path, out, rank=1, dtype="float16"),
+        lambda: resize_to_share(path, out, share=1, dtype="float16"),
+        lambda: resize_to_bytes(path, out, size_bytes=1, dtype="float16"),
+        lambda: extract(path, path, out, rank=1, dtype="float16"),
+        lambda: MergeSettings(dtype="float16"),
+    ):
+        with pytest.raises(AlgebraError, match=r"one of fp32 \(F32\), .*, not 'float16'") as caught:
+            call()
+        assert caught.value.code == "dtype_unsupported"
+    assert not out.parent.exists()
 
 
 def test_an_alpha_that_is_computed_back_from_the_scale_keeps_its_format() -> None:

@@ -274,8 +274,8 @@ def test_a_yanked_version_is_kept_but_not_offered(
     assert stranger.send("get", main).json()["version"] == "v1"
     as_ada.send("post", "adapters/ada/noir/versions/v1/yank", {"reason": "too weak"})
     assert stranger.send("get", main).json()["version"] == "v2"
-    as_ada.send("post", "adapters/ada/noir/versions/v1/yank", {"reason": ""})
-    back = as_ada.send("post", "adapters/ada/noir/versions/v2/yank", {"reason": ""})
+    as_ada.send("delete", "adapters/ada/noir/versions/v1/yank")
+    back = as_ada.send("delete", "adapters/ada/noir/versions/v2/yank")
     assert back.json()["state"] == "published"
 
 

@@ -112,6 +112,8 @@ def test_a_reason_is_needed(as_ada: Caller, version: Version, subtests: pytest.S
             for place in (V1, ADAPTER):
                 answer = as_ada.send("post", f"{place}/withdraw", body)
                 assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+            answer = as_ada.send("post", f"{V1}/yank", body)
+            assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
             assert as_ada.send("get", V1).json()["state"] == "published"
 
 
@@ -135,7 +137,7 @@ def test_it_cannot_be_undone(as_ada: Caller, version: Version) -> None:
     as_ada.send("post", f"{V1}/withdraw", WHY)
     assert as_ada.send("post", f"{V1}/withdraw", WHY).status_code == 200
     for method, place, body in (
-        ("post", f"{V1}/yank", {"reason": "x"}), ("post", f"{V1}/yank", {"reason": ""}),
+        ("post", f"{V1}/yank", {"reason": "x"}),
         ("delete", f"{V1}/yank", None), ("patch", V1, {"label": "x"}),
         ("post", f"{V1}/withdraw", {"reason": "another"}), ("post", f"{V1}/renders", None),
     ):  # fmt: skip
@@ -166,6 +168,8 @@ def test_a_whole_adapter_goes_and_its_name_stays(
 
 def test_a_yank_is_taken_back_by_deleting_it(as_ada: Caller, version: Version) -> None:
     as_ada.send("post", f"{V1}/yank", {"reason": "too strong"})
+    assert as_ada.send("post", f"{V1}/yank", {"reason": " "}).status_code == 400
+    assert as_ada.send("get", V1).json()["state"] == "yanked"
     for _again in range(2):
         back = as_ada.send("delete", f"{V1}/yank")
         assert (back.status_code, back.json()["state"], back.json()["reason"]) == (

@@ -76,6 +76,8 @@ def test_merge_adds_with_strengths(run: Run, first: Path, second: Path, tmp_path
     assert "3, ranks 6 to 6" in run(*words, "--force", "--dtype", "bf16").out
     with WeightFile(out) as file:
         assert file.tensors[f"{MODULES[0]}.lora_up.weight"].dtype == "BF16"
+    assert run(*words, "--force", "--dtype", "F32").code == 0
+    assert run(*words, "--force", "--dtype", "float32").code == 2
 
 
 def test_merge_takes_other_namings_and_other_algorithms(

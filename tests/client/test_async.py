@@ -30,11 +30,12 @@ def run(work: Callable[[AsyncHub], Coroutine[Any, Any, Any]], **options: Any) ->
 
     async def main() -> Any:
         async with AsyncHub(**options) as hub:
-            return await work(hub)
+            result = await work(hub)
+        names = [one.name for one in threading.enumerate()]
+        assert [name for name in names if name.startswith(("lorary", "asyncio"))] == []
+        return result
 
-    result = asyncio.run(main())
-    assert [one.name for one in threading.enumerate() if one.name.startswith("lorary")] == []
-    return result
+    return asyncio.run(main())
 
 
 def test_the_methods_are_those_of_hub_with_the_same_arguments() -> None:

@@ -85,6 +85,12 @@ def test_a_name_is_quoted_in_the_address(hub: Hub, fake: FakeHub) -> None:
 
 def test_a_version_is_yanked_restored_and_withdrawn(hub: Hub) -> None:
     assert hub.yank(f"{NAME}@v1", "too strong").reason == "too strong"
+    for reason in ("", "   "):
+        with pytest.raises(errors.Invalid, match="Enter a reason"):
+            hub.yank(f"{NAME}@v1", reason)
+        with pytest.raises(errors.Invalid, match="Enter a reason"):
+            hub.yank_pack("studio/dusk@v1", reason)
+    assert hub.version(f"{NAME}@v1").state == "yanked"
     assert hub.restore(f"{NAME}@v1").state == "published"
     assert hub.withdraw(f"{NAME}@v1", "copied").state == "withdrawn"
     with pytest.raises(errors.Gone, match="was withdrawn: copied"):

@@ -280,7 +280,7 @@ def test_a_damaged_record_is_said_so_and_loses_nothing(
     (out / ".lorary.json").write_text(text)
     ran = run("pull", "ada/noir", "--to", out, "--json")
     assert (ran.code, ran.document["error"]["code"]) == (1, "target_unusable")
-    assert "Remove it and pull again" in ran.err
+    assert "Remove it and try again" in ran.err
     (out / ".lorary.json").unlink()
     run("pull", "ada/noir", "--to", out)
     assert kept(out) == {"ada--noir.safetensors": b"noir"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lorary
+from lorary import library
 from lorary.client.errors import FileMissing, Incomplete
 from tests.client.conftest import sha
 from tests.client.fakehub import TOKEN, FakeHub, serving
@@ -121,6 +122,8 @@ def test_update_and_outdated_stay_with_the_base_model(
     publish(fake, NOIR, 1)
     (row,) = run("outdated", "--json").documents
     assert (row["version"], row["update"], row["newest"]) == ("v2", "v4", "v4")
+    (one,) = library.outdated(library.load(project.path)[1])
+    assert (one.version, one.update, one.newest, one.is_current) == ("v2", "v4", "v4", False)
 
 
 def test_update_guesses_no_base_model_for_a_version_that_is_gone(
@@ -343,6 +346,23 @@ def test_update_and_lock_ask_the_hub_of_the_lock_where_nobody_signed_in(
     elsewhere.want({NOIR: "*", INK: "^v1", "ada/rain": "*"})
     assert run("lock").code == 0
     assert {row["hub"] for row in elsewhere.lock["file"]} == {fake.url}
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_token_that_is_not_sent_is_named_where_it_may_be_needed(
+    fake: FakeHub, elsewhere: Folder, run: Run, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    said = b'{"code":"not_%s","detail":"No."}' % (b"found" if status == 404 else b"authenticated")
+    sentence = f"LORARY_TOKEN was not sent to {fake.url}: set LORARY_ENDPOINT to this address, too."
+    for words in (["sync", "--frozen"], ["update"]):
+        fake.answers = [(NOIR, status, {}, said)] * 3
+        assert "LORARY_TOKEN" not in run(*words).err
+        fake.answers = [(NOIR, status, {}, said)] * 3
+        monkeypatch.setenv("LORARY_TOKEN", TOKEN)
+        fake.seen.clear()
+        assert sentence in run(*words).err
+        assert {seen.headers.get("Authorization") for seen in fake.seen} == {None}
+        monkeypatch.delenv("LORARY_TOKEN")
 
 
 def test_update_asks_the_hub_of_the_lock_and_lock_the_one_in_use(

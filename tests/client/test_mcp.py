@@ -114,13 +114,16 @@ def test_a_path_of_the_hub_leads_out_of_no_allowed_folder(
     assert list(outside.iterdir()) == []
 
 
-def test_an_unreachable_hub_and_a_missing_token_are_said(
+def test_an_unreachable_hub_a_missing_token_and_another_adapter_are_said(
     call: Callable[..., tuple[bool, str]], fake: FakeHub, tmp_path: Path, lora: Path
 ) -> None:
     (tmp_path / "allowed" / lora.name).write_bytes(lora.read_bytes())
     fake.answers.append(("/api/v1/me", 401, {}, b"{}"))
     failed, text = call("publish", files=[lora.name], to="ada/noir")
     assert (failed, "lorary login" in text) == (True, True)
+    fake.publish("ada/noir", {"noir.safetensors": b"noir"})
+    failed, text = call("publish", files=[lora.name], to="ada/noir", title="Another")
+    assert (failed, "adapter_differs" in text) == (True, True)
     fake.answers += [("/api/v1/adapters", 503, {"Retry-After": "3600"}, b"")]
     failed, text = call("search", query="noir")
     assert (failed, "Traceback" in text, "server_fault" in text) == (True, False, True)

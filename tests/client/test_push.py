@@ -314,7 +314,7 @@ def test_adapter_of_another_is_refused_before_bytes_travel(
 
 def test_adapter_that_somebody_made_meanwhile_is_used(hub: Hub, fake: FakeHub, lora: Path) -> None:
     fake.adapters["ada/noir"] = fake.adapter("ada/noir")
-    fake.answers = [("adapters/ada/noir$", 404, {}, b"{}")]
+    fake.answers = [("adapters/ada/noir$", 404, {}, b'{"code": "not_found"}')]
     assert hub.push(lora, "ada/noir").version.name == "v1"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.anatomy import inspect_file
 from lorary.client import Details, errors
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -86,15 +87,22 @@ def test_a_family_can_be_named_or_be_one_that_only_the_hub_knows(
     assert json.loads(published.body)["family"] == sent
 
 
-def test_another_family_than_the_file_proves_is_refused(
+def test_a_family_that_the_tensors_exclude_is_refused(
     hub: Hub, fake: FakeHub, tmp_path: Path
 ) -> None:
-    place = tmp_path / "noir.safetensors"
+    place, some = tmp_path / "noir.safetensors", tmp_path / "some.safetensors"
     place.write_bytes(kohya(DENOISERS["sdxl", "sgm"]))
-    with pytest.raises(errors.Invalid, match="is sdxl, not flux1"):
-        hub.push(place, "ada/noir", details=Details(family="flux1"))
+    some.write_bytes(kohya(DENOISERS["sd1", "diffusers"][:1]))
+    found = inspect_file(some).anatomy
+    assert found is not None
+    assert found.base.confidence != "proven"
+    fitting, last = ", ".join(found.base.allowed), found.base.allowed[-1]
+    for file, fit in ((place, "sdxl"), (some, fitting)):
+        with pytest.raises(errors.Invalid, match=f"do not fit flux1, but {fit}"):
+            hub.push(file, "ada/noir", details=Details(family="flux1"))
     assert fake.adapters == {}
     assert hub.push(place, "ada/noir", details=Details(family="sdxl")).version.name == "v1"
+    assert hub.push(some, "ada/some", details=Details(family=last)).version.name == "v1"
 
 
 def test_a_push_that_the_hub_refuses_says_that_the_new_adapter_stays(
@@ -133,7 +141,7 @@ def test_an_empty_adapter_that_somebody_made_meanwhile_takes_the_visibility(
     hub: Hub, fake: FakeHub, lora: Path
 ) -> None:
     fake.adapters["ada/noir"] = fake.adapter("ada/noir", versions=[], title="Noir", licence="mit")
-    fake.answers = [("adapters/ada/noir$", 404, {}, b"{}")]
+    fake.answers = [("adapters/ada/noir$", 404, {}, b'{"code": "not_found"}')]
     hub.push(lora, "ada/noir", details=Details(visibility="private"))
     shown = fake.adapters["ada/noir"]
     assert (shown["visibility"], shown["title"], shown["licence"]) == ("private", "Noir", "mit")

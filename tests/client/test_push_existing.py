@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.client import Details, errors
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lorary.client import Hub
     from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
 
@@ -45,6 +47,18 @@ def test_another_adapter_gets_no_version_without_a_person(
     assert other.requests("(PATCH|POST .*/(uploads|versions))$") == []
 
 
+def test_python_refuses_the_details_of_another_adapter(
+    hub: Hub, other: FakeHub, lora: Path
+) -> None:
+    with pytest.raises(errors.AdapterDiffers, match=r"\(it has: title Run, kind") as caught:
+        hub.push(lora, "ada/run", details=Details(title="Night", kind="pose", rating="general"))
+    assert caught.value.facts["fields"] == {"title": "Run", "kind": "style"}
+    assert other.requests("(PATCH|POST .*/(uploads|versions))$") == []
+    assert hub.push(lora, "ada/run", details=Details(kind="style")).version.name == "v2"
+    pushed = hub.push(lora, "ada/run", details=Details(title="Night"))  # it has the weights
+    assert (pushed.version.name, other.adapters["ada/run"]["title"]) == ("v2", "Run")
+
+
 @pytest.mark.parametrize(("answer", "code", "count"), [("n\n", 1, 1), ("y\n", 0, 2)])
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_a_person_is_asked(
@@ -63,6 +77,7 @@ def test_a_person_is_asked(
     os.close(theirs)
     assert (ran.returncode, len(other.versions["ada/run"])) == (code, count), ran.stderr
     assert "Publish a new version of ada/run" in ran.stderr
+    assert "for a new adapter only" not in ran.stderr
     assert other.adapters["ada/run"]["title"] == "Run"
 
 

@@ -409,7 +409,7 @@ def test_a_family_that_the_files_exclude_is_refused_before_the_report(
 ) -> None:
     place = fill(tmp_path / "out", {"noir.safetensors": kohya(DENOISERS["sdxl", "sgm"])})
     ran = run("push", place, "--to", "ada/noir", "--family", "flux1", *options)
-    assert (ran.code != 0, "is sdxl, not flux1" in ran.err, ran.out) == (True, True, "")
+    assert (ran.code != 0, "do not fit flux1, but sdxl" in ran.err, ran.out) == (True, True, "")
     assert fake.adapters == {}
 
 

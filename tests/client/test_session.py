@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary import connections
-from lorary.client import errors
+from lorary.client import Hub, errors
 from lorary.client.http.retries import Again, Backoff
 from lorary.client.http.session import Request, Session
 from tests.client.fakehub import TOKEN, FakeHub, serving
@@ -224,6 +224,17 @@ def test_something_that_is_no_hub_is_recognised(
     fake.answers = [("me", 200, {}, body)]
     with pytest.raises(errors.BadAnswer, match="does not respond like a Lorary hub"):
         session.json("GET", "me")
+
+
+@pytest.mark.parametrize("body", [b"<html>Page not found", b'{"detail": "Not Found"}'])
+def test_a_page_that_does_not_exist_is_no_missing_adapter(fake: FakeHub, body: bytes) -> None:
+    fake.answers = [("help/api/v1/adapters/ada/noir", 404, {}, body)]
+    with (
+        Hub(f"{fake.url}/help") as hub,
+        pytest.raises(errors.BadAnswer, match="does not respond like a Lorary hub") as caught,
+    ):
+        hub.info("ada/noir")
+    assert "private" not in caught.value.detail
 
 
 @pytest.mark.parametrize(

@@ -295,10 +295,17 @@ def test_private_things_are_told_to_those_who_can_remove_them(
     assert "privacy_path" in [found["code"] for found in answer["findings"]]
 
 
-def test_what_the_author_says_against_the_tensors_is_struck(page: Callable[..., str]) -> None:
+def test_what_the_author_says_against_the_tensors_is_struck(
+    page: Callable[..., str], client: Client
+) -> None:
     text = page(kohya(SDXL), declared_family="flux1")
     assert "The author declares FLUX.1," in text
     assert '<s class="struck">FLUX.1</s>' in text
+    answer = client.get("/api/v1/adapters/ada/noir/versions/v1").json()
+    (found,) = answer["findings"]
+    assert (answer["family"], found["code"]) == ("sdxl", "declared_conflict")
+    assert found["evidence"] == {"declared": "flux1", "allowed": ["sdxl"]}
+    assert "declared_conflict" in client.get("/ada/noir?tab=findings").content.decode()
 
 
 def test_an_author_whom_only_the_files_own_word_contradicts_is_believed(

@@ -122,14 +122,12 @@ class PackYank(PackVersionEndpoint):
         operation_id="pack_versions_yank", tags=["packs"], request=YankIn, responses=PackVersionOut
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Yank a version: keep it, but do not recommend it. An empty reason restores it.
+        """Yank a version: keep it, but do not recommend it.
 
         Use `v3`: `latest` and aliases move.
         """
         row = self.exact(owner, name, version)
-        if reason := self.body(YankIn)["reason"]:
-            return self.answered(states.yank(actor=self.actor, version=row, reason=reason))
-        return self.answered(states.restore(actor=self.actor, version=row))
+        return self.answered(states.yank(actor=self.actor, version=row, **self.body(YankIn)))
 
     @extend_schema(operation_id="pack_versions_restore", tags=["packs"], responses=PackVersionOut)
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:

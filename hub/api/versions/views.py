@@ -91,9 +91,9 @@ class VersionIn(DetailsIn):
 
 
 class YankIn(Input):
-    """Reason for yanking; an empty one restores the version."""
+    """Reason for yanking, which is public."""
 
-    reason = serializers.CharField(allow_blank=True, max_length=MAX_REASON)
+    reason = serializers.CharField(max_length=MAX_REASON)
 
 
 class Versions(Endpoint):
@@ -178,15 +178,12 @@ class Yank(VersionEndpoint):
         operation_id="versions_yank", tags=["versions"], request=YankIn, responses=VersionOut
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Yank a version: keep it, but do not recommend it. An empty reason restores it.
+        """Yank a version: keep it, but do not recommend it.
 
         Use `v3` or a revision: `latest` and aliases move.
         """
         row = self.exact(owner, name, version)
-        if reason := self.body(YankIn)["reason"]:
-            row = versions.yank(actor=self.actor, version=row, reason=reason)
-        else:
-            row = versions.restore(actor=self.actor, version=row)
+        row = versions.yank(actor=self.actor, version=row, **self.body(YankIn))
         return self.answer(VersionOut, row)
 
     @extend_schema(operation_id="versions_restore", tags=["versions"], responses=VersionOut)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         search,
     )
     from lorary.client.errors import (
+        AdapterDiffers,
         AlreadyPublished,
         BadAnswer,
         Blocked,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdapterDiffers",
     "AlgebraError",
     "AlreadyPublished",
     "Anatomy",

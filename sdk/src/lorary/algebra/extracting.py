@@ -37,6 +37,7 @@ from lorary.algebra.storing import (
     Plan,
     planned_alpha,
     planned_pair,
+    stored_dtype,
 )
 from lorary.anatomy.claims.config import require_file
 from lorary.anatomy.families import family_index
@@ -109,16 +110,17 @@ def extract(
         out: Path of the new file. It replaces an existing one, but never an input. Its folder is
             created.
         rank: Largest rank of a module, at least 1.
-        dtype: Number format of the factors; by default that of each weight in `tuned`,
-            and BF16 for FP8.
+        dtype: Number format of the factors, as in `resize_to_rank`; by default that of each
+            weight in `tuned`, and BF16 for FP8.
         on_step: Called after each tensor that is written.
 
     Raises:
         AlgebraError: The checkpoints have no changed weight that can be named in an adapter, or
-            `same_file`.
+            `same_file`, or `dtype_unsupported`.
         HeaderError: A header breaks a rule.
         OSError: A file can't be read or written.
     """
+    dtype = stored_dtype(dtype)
     base, tuned = Path(base), Path(tuned)
     place = output_path(out, [base, tuned])
     with ExitStack() as stack:

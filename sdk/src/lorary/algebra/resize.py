@@ -38,6 +38,7 @@ from lorary.algebra.storing import (
     copied,
     planned,
     require_no_config,
+    stored_dtype,
 )
 from lorary.replacing import StrPath
 
@@ -80,10 +81,12 @@ def resize_to_rank(path: StrPath, out: StrPath, *, rank: int, dtype: str | None 
         out: Path of the new file. It replaces an existing one, but never the input. Its folder is
             created.
         rank: Largest rank, at least 1. Modules of a smaller rank are copied.
-        dtype: Number format of the factors; by default those in the file.
+        dtype: Number format of the factors: fp32, fp16, bf16, fp8_e4m3 or fp8_e5m2, or
+            safetensors' name for it, such as F32; by default those in the file.
 
     Raises:
-        AlgebraError: The file has no exact form, its numbers are not finite, or `same_file`.
+        AlgebraError: The file has no exact form, its numbers are not finite, `same_file`, or
+            `dtype_unsupported`.
         HeaderError: The header breaks a rule.
         OSError: A file can't be read or written.
         ValueError: The rank is below 1.
@@ -91,6 +94,7 @@ def resize_to_rank(path: StrPath, out: StrPath, *, rank: int, dtype: str | None 
     if rank < 1:
         message = "the rank must be at least 1"
         raise ValueError(message)
+    dtype = stored_dtype(dtype)
     place = output_path(out, [path])
     with open_adapter(path) as adapter:
         ranks = {name: _smaller(rank, module) for name, module in adapter.modules.items()}
@@ -112,6 +116,7 @@ def resize_to_share(
     if not 0 < share <= 1:
         message = "the share must be above 0 and at most 1"
         raise ValueError(message)
+    dtype = stored_dtype(dtype)
     place = output_path(out, [path])
     with open_adapter(path) as adapter:
         ranks = {
@@ -132,6 +137,7 @@ def resize_to_bytes(
         AlgebraError: As in `resize_to_rank`, or `size_too_small`.
         HeaderError, OSError: As in `resize_to_rank`.
     """
+    dtype = stored_dtype(dtype)
     place = output_path(out, [path])
     with open_adapter(path) as adapter:
         return _write(adapter, place, _ranks_for_bytes(adapter, size_bytes, dtype), dtype)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
+from lorary.algebra.formats import DTYPES, word_of
 from lorary.algebra.gram import Factors, Matrix
 from lorary.algebra.modules import AdaptedModule, FactorModule
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
@@ -166,6 +167,25 @@ _LARGEST = {
     "F8_E4M3FNUZ": 240.0,
 }
 """Number format to its largest number."""
+
+
+def stored_dtype(dtype: str | None) -> str | None:
+    """Return the name of a wanted number format in safetensors; None for none.
+
+    Args:
+        dtype: A word of `DTYPES`, or safetensors' name for it.
+
+    Raises:
+        AlgebraError: `dtype_unsupported`; results cannot have it.
+    """
+    if dtype is None:
+        return None
+    word = word_of(dtype)
+    if word not in DTYPES:
+        listed = ", ".join(f"{word} ({name})" for word, name in DTYPES.items())
+        message = f"The number format of a result is one of {listed}, not {dtype!r}."
+        raise AlgebraError(message, code="dtype_unsupported")
+    return DTYPES[word]
 
 
 def cast(matrix: Matrix, dtype: str, module: str) -> Array:

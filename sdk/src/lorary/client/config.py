@@ -20,7 +20,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -224,10 +224,12 @@ class FoundToken:
         place: Where it was found and what to do if the hub refuses it, without the
             secret.
             Without a token, how to sign in; empty for a server that is not a known hub.
+        unsent: That LORARY_TOKEN is not sent, and how to send it; empty if there is nothing to say.
     """
 
     secret: str = field(default="", repr=False)
     place: str = ""
+    unsent: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -321,6 +323,10 @@ def warn_if_unencrypted(endpoint: str, *, stacklevel: int = 2) -> None:
         warnings.warn(message, InsecureTransport, stacklevel=stacklevel)
 
 
+def _environment_token() -> str:
+    return os.environ.get("LORARY_TOKEN", "").strip()
+
+
 def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     if token == "":
         return FoundToken(place="If it is private, give a token: this client was made without one.")
@@ -330,7 +336,7 @@ def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
             f"create another at {endpoint}/settings/tokens."
         )
         return FoundToken(token, place)
-    if secret := os.environ.get("LORARY_TOKEN", "").strip():
+    if secret := _environment_token():
         place = (
             "The token is from the environment variable LORARY_TOKEN: set it to another "
             "token, or unset it to use the one stored by `lorary login`."
@@ -362,7 +368,11 @@ def token_of_named(home: Path, address: str) -> FoundToken:
     address = check_endpoint(address)
     if address == _in_use(home):
         return _checked_token(_found(home, address), address)
-    return _checked_token(_stored(Credentials.load(home), address), address)
+    found = _stored(Credentials.load(home), address)
+    if not found.secret and _environment_token():
+        what_to_do = "set LORARY_ENDPOINT to this address, too."
+        found = replace(found, unsent=f"LORARY_TOKEN was not sent to {address}: {what_to_do}")
+    return _checked_token(found, address)
 
 
 def token_for(url: str) -> FoundToken:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from lorary.client import packs
 from lorary.client.errors import ReferenceInvalid
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON, Adapter, Version, check_rating
+from lorary.client.models import JSON, Adapter, Version, check_rating, check_reason
 from lorary.client.names import Reference, as_list, require_no_version
 
 if TYPE_CHECKING:
@@ -227,9 +227,10 @@ class Curating:
             reason: One sentence for everybody.
 
         Raises:
-            Invalid: the reference can move to another version.
+            Invalid: the reference can move to another version, or the reason is empty.
             StateConflict: it is a draft, or was withdrawn.
         """
+        check_reason(reason)
         return self._change(reference, "yank", {"reason": reason})
 
     def restore(self, reference: str | Reference) -> Version:
@@ -250,7 +251,7 @@ class Curating:
             reason: One sentence for everybody.
 
         Raises:
-            Invalid: the reference can move to another version.
+            Invalid: the reference can move to another version, or the reason is empty.
             StateConflict: it is a draft, or was withdrawn for another reason.
         """
         return self._change(reference, "withdraw", {"reason": reason})

@@ -21,7 +21,8 @@ LoraryError
 │   ├── AlreadyPublished   already_published
 │   ├── UploadIncomplete   upload_incomplete
 │   ├── UploadNotReady     upload_not_ready     also a TimeoutError
-│   ├── TargetTaken        target_taken         of this client
+│   ├── AdapterDiffers     adapter_differs      of this client
+│   ├── TargetTaken        target_taken         of this client; also a FileExistsError
 │   └── VisibilityDiffers  visibility_differs   of this client
 ├── UploadRefused          upload_refused       also a ValueError; carries findings
 │   ├── DigestMismatch     digest_mismatch
@@ -38,7 +39,7 @@ LoraryError
 │   └── ServerFault        server_fault         5xx without its own code
 ├── BadAnswer              bad_answer           of this client: not the response of a hub
 │   └── UnsafePath         unsafe_path          of this client: a path that leaves its folder
-├── Corrupt                corrupt              of this client: bytes with another sha256
+├── Corrupt                corrupt              of this client; also an OSError: another sha256
 ├── DiskFull               disk_full            of this client; also an OSError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
@@ -212,6 +213,16 @@ class VisibilityDiffers(Conflict):
 
     code = "visibility_differs"
     title = "The adapter exists with a different visibility."
+
+
+class AdapterDiffers(Conflict):
+    """The adapter exists, with other details than those given for a new one.
+
+    ``facts["fields"]`` maps their names to what it has.
+    """
+
+    code = "adapter_differs"
+    title = "The adapter exists with other details."
 
 
 class TargetTaken(Conflict, FileExistsError):

@@ -83,9 +83,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             if is_named
             else token_of(folder, self.endpoint, token)
         )
-        self._session = Session(
-            self.endpoint, found.secret, token_place=found.place, timeout_s=timeout_s
-        )
+        self._session = Session.with_token(self.endpoint, found, timeout_s=timeout_s)
 
     def __enter__(self) -> Hub:
         return self
@@ -446,14 +444,17 @@ class Hub(Curating, Packing, Reading, Resolving):
 
         Raises:
             UploadRefused: a check found an error, here or on the hub.
+            AdapterDiffers: the adapter exists with another title, kind, rating or licence than the
+                given one, and has none of the weights: the name is probably that of another one.
             Unauthenticated, Forbidden: the token may not publish there.
         """
         target = require_no_version(Reference.parse(to))
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
         details = details or Details()
+        check = publishing.refuse_other(self._session, details, places, on_checked)
         pushed = publishing.push(
             self._session, target, places, details,
-            on_progress=on_progress, on_checked=on_checked, is_draft=draft,
+            on_progress=on_progress, on_checked=check, is_draft=draft,
         )  # fmt: skip
         if not wait or pushed.version.state == "draft":
             return pushed

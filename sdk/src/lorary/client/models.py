@@ -40,6 +40,17 @@ def check_rating(rating: str, field_name: str = "rating") -> None:
         raise Invalid(fault, facts={"fields": {field_name: [fault]}})
 
 
+def check_reason(reason: str) -> None:
+    """Refuse an empty reason: earlier hubs took it for the wish to restore a yanked version.
+
+    Raises:
+        Invalid: it is empty.
+    """
+    if not reason.strip():
+        fault = "Enter a reason. `restore` offers a yanked version again."
+        raise Invalid(fault, facts={"fields": {"reason": [fault]}})
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The owner of a token; ``scopes`` is None if all are allowed.

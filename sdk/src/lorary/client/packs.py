@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from lorary.client.errors import BadAnswer, Unreachable
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON, RATINGS, File, check_rating
+from lorary.client.models import JSON, RATINGS, File, check_rating, check_reason
 from lorary.client.names import Reference, as_list, require_no_version
 from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
@@ -360,9 +360,10 @@ class Packing:
             reason: One sentence, which everybody can read.
 
         Raises:
-            Invalid: the reference is an alias.
+            Invalid: the reference is an alias, or the reason is empty.
             StateConflict: it was withdrawn.
         """
+        check_reason(reason)
         return self._take_down(reference, "yank", reason)
 
     def restore_pack(self, reference: str | Reference) -> PackVersion:

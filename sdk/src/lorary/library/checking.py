@@ -197,7 +197,7 @@ class Outdated:
 
 def outdated(
     lock: Lock,
-    hubs: Hubs,
+    hubs: Hubs | None = None,
     *,
     wishes: Iterable[Wish] = (),
     jobs: int = JOBS,
@@ -206,11 +206,18 @@ def outdated(
     """Return each locked adapter and pack, compared with its hub.
 
     Args:
+        lock: The lock, as `load` returns it.
+        hubs: Connections to use; by default new ones, which are closed at the end.
         wishes: What `lorary.toml` wants now, which an update follows; by default what was locked.
+        jobs: Number of requests at the same time.
+        on_progress: Called for every version.
 
     Only versions of the same adapter and for the same family of base models count as newer. Parts
     of packs are returned if something is wrong with them: the pack decides their version.
     """
+    if hubs is None:
+        with Hubs() as own:
+            return outdated(lock, own, wishes=wishes, jobs=jobs, on_progress=on_progress)
     wanted = {one.label: one for one in wishes}
     asked = {
         wanted.get(wish.label, wish): (row.version, row.hub) for wish, row in lock.wishes.items()

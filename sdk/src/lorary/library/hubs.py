@@ -60,8 +60,7 @@ class Hubs:
         address = hub or self.default
         with self._lock:
             if address not in self._sessions:
-                found = self._token(address)
-                self._sessions[address] = Session(address, found.secret, token_place=found.place)
+                self._sessions[address] = Session.with_token(address, self._token(address))
             return self._sessions[address]
 
     def abort(self) -> None:

@@ -49,7 +49,15 @@ from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
 from lorary.algebra.naming.relations import names_of
 from lorary.algebra.places import output_path, temporary_place
-from lorary.algebra.storing import NewFactors, Plan, cast, copied, planned, require_no_config
+from lorary.algebra.storing import (
+    NewFactors,
+    Plan,
+    cast,
+    copied,
+    planned,
+    require_no_config,
+    stored_dtype,
+)
 from lorary.algebra.together import needs_kohya, open_together
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.config import METADATA_KEY, require_file
@@ -70,14 +78,15 @@ class MergeSettings:
         max_rank: Largest rank of a module; None for no limit (`svd`: that of the parts).
         density: Share of the elements that TIES and DARE keep; None for the default.
         seed: Seed of DARE.
-        dtype: Number format of the factors; None for that of the first file with the module.
+        dtype: Number format of the factors, as in `resize_to_rank`; None for that of the first file
+            with the module.
         to: Naming of the result, one of `TARGETS` or `ALIASES`; None for that of the first file.
         family: Id of the base model's family, where the files do not show it and their names must
             be converted.
         base: A checkpoint of the base model, for modules whose update depends on it.
 
     Raises:
-        ValueError: A value is out of its range.
+        ValueError: A value is out of its range. It is an AlgebraError for the number format.
     """
 
     mode: str = MODES[0]
@@ -99,6 +108,7 @@ class MergeSettings:
         if self.density is not None and not 0 < self.density <= 1:
             message = "the density must be above 0 and at most 1"
             raise ValueError(message)
+        object.__setattr__(self, "dtype", stored_dtype(self.dtype))
 
 
 class MergedModule(NamedTuple):

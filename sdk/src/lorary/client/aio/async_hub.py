@@ -131,7 +131,10 @@ class AsyncHub:
         for one in list(self._calls):
             one.stop()
         self._hub.end()
-        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        # Not in asyncio's own threads: they stay until the loop ends.
+        waiting = ThreadPoolExecutor(1, "lorary-async-end")
+        await asyncio.wrap_future(waiting.submit(self._pool.shutdown, cancel_futures=True))
+        waiting.shutdown()
         self._hub.close()
 
     def _call(self, options: dict[str, Any], *, reports: bool) -> tuple[Call, dict[str, Any]]:

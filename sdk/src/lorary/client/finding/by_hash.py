@@ -381,6 +381,9 @@ def hashes_of(path: Path, on_progress: OnProgress) -> tuple[str, ...]:
     Raises:
         FileMissing: the file cannot be read.
     """
+    if not os.path.lexists(path):
+        message = f"“{path}” is neither an existing file nor a hash of 8, 10, 12 or 64 hex digits."
+        raise FileMissing(message)
     found = digests_of(path, on_progress)
     return (found.sha256, found.data) if found.data else (found.sha256,)
 

@@ -168,6 +168,20 @@ def _class_of(code: str, status: int) -> type[LoraryError]:
     return _BY_STATUS.get(status, LoraryError)
 
 
+def _problem_of(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def code_of(body: bytes) -> str:
+    """Return the code of an ``application/problem+json`` response; empty for any other."""
+    code = _problem_of(body).get("code")
+    return code if isinstance(code, str) else ""
+
+
 def failure_of(
     status: int,
     body: bytes,
@@ -175,6 +189,7 @@ def failure_of(
     retry_after_s: float = 0.0,
     token_place: str = "",
     sign_in: str = "",
+    unsent: str = "",
 ) -> LoraryError:
     """Return the exception for an ``application/problem+json`` or other error response.
 
@@ -183,14 +198,9 @@ def failure_of(
         sign_in: How to sign in, if the request had no token; added to "not found" errors, since
             the hub does not reveal whether a private object exists. It is not added if the fact
             ``adapter`` or ``pack`` shows that the object is visible; older hubs do not send it.
+        unsent: Which token was not sent; added to these errors, and if an account is needed.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    problem: dict[str, object] = document if isinstance(document, dict) else {}
-    code = problem.get("code")
-    code = code if isinstance(code, str) else ""
+    problem, code = _problem_of(body), code_of(body)
     detail = problem.get("detail") or problem.get("title")
     known = {"type", "title", "status", "detail", "code", "findings", "instance"}
     facts = {key: value for key, value in problem.items() if key not in known}
@@ -202,8 +212,11 @@ def failure_of(
     detail = detail[:_MAX_DETAIL]
     if token_place and issubclass(cls, Unauthenticated):
         detail = f"{detail.rstrip('.')}. {token_place}"
-    if sign_in and cls is NotFound and not {"adapter", "pack"} & facts.keys():
+    may_be_private = cls is NotFound and not {"adapter", "pack"} & facts.keys()
+    if sign_in and may_be_private:
         detail = f"{detail.rstrip('.')}. {sign_in}"
+    if unsent and (may_be_private or issubclass(cls, Unauthenticated)):
+        detail = f"{detail.rstrip('.')}. {unsent}"
     return cls(
         detail,
         code=code,

@@ -13,12 +13,14 @@ from urllib3.exceptions import HTTPError
 
 import lorary
 from lorary.client.errors import BadAnswer, Offline, SettingInvalid
-from lorary.client.http.json_answers import Record, failure_of
+from lorary.client.http.json_answers import Record, code_of, failure_of
 from lorary.client.http.retries import Again, Backoff, failure_from, pause_of
 from lorary.connections import Connections, OfflineMode, Origin, ProxyInvalid
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+    from lorary.client.config import FoundToken
 
 T = TypeVar("T")
 
@@ -62,6 +64,7 @@ class Session:
         token: Bearer token, empty for none.
         token_place: Where the token was found and what to do if the hub refuses it, as sentences;
             without a token, how to sign in.
+        token_unsent: That there is a token that is not sent, and how to send it, as a sentence.
         timeout_s: Maximum time without data from the server, in seconds.
     """
 
@@ -71,6 +74,7 @@ class Session:
         token: str = "",
         *,
         token_place: str = "",
+        token_unsent: str = "",
         timeout_s: float = 60.0,
         backoff: Backoff | None = None,
     ) -> None:
@@ -78,9 +82,21 @@ class Session:
         self.api_root = f"{endpoint}/api/v1"
         self.backoff = backoff or Backoff()
         self._token, self._token_place = token, token_place
+        self._token_unsent = token_unsent
         self._home = _origin_of(endpoint)
         self._connections = Connections(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
+
+    @classmethod
+    def with_token(cls, endpoint: str, found: FoundToken, *, timeout_s: float = 60.0) -> Session:
+        """Return a session that sends the token that was found."""
+        return cls(
+            endpoint,
+            found.secret,
+            token_place=found.place,
+            token_unsent=found.unsent,
+            timeout_s=timeout_s,
+        )
 
     @property
     def has_token(self) -> bool:
@@ -302,17 +318,25 @@ class Session:
             body = _body_of(response)
         except HTTPError:
             body = b""
+        if body and response.status == 404 and self._is_no_hub(request, body):
+            return _no_hub(request.url)
         pause = pause_of(response)
-        place = self._token_place if _origin_of(request.url) == self._home else ""
+        is_of_hub = _origin_of(request.url) == self._home
+        place = self._token_place if is_of_hub else ""
         error = failure_of(
             response.status,
             body,
             retry_after_s=pause,
             token_place=place if self._token else "",
             sign_in="" if self._token else place,
+            unsent=self._token_unsent if is_of_hub else "",
         )
         is_busy = response.status in (_BUSY if request.may_repeat else _NOT_BEGUN)
         return Again(error, pause) if is_busy and pause <= MAX_WAIT_S else error
+
+    def _is_no_hub(self, request: Request, body: bytes) -> bool:
+        """Return whether "not found" is not from a hub, whose API gives each refusal a code."""
+        return request.url.startswith(f"{self.api_root}/") and not code_of(body)
 
 
 def _origin_of(url: str) -> Origin:
@@ -364,6 +388,9 @@ def _json_of(body: bytes, url: str) -> object:
             text = json.dumps(document, ensure_ascii=False)
             document = json.loads(text.encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
-        message = f"{url[:200]} does not respond like a Lorary hub."
-        raise BadAnswer(message) from error
+        raise _no_hub(url) from error
     return document
+
+
+def _no_hub(url: str) -> BadAnswer:
+    return BadAnswer(f"{url[:200]} does not respond like a Lorary hub. Check its address.")

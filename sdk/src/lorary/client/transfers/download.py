@@ -218,7 +218,9 @@ def _persist(session: Session, transfer: _Transfer) -> None:
         )
         raise Offline(message) from error
     except Unreachable as error:
-        message = f"{error.detail} The received bytes were kept: pull again to resume."
+        if not transfer.have:
+            raise
+        message = f"{error.detail} The received bytes were kept: run this again to resume."
         raise type(error)(message, status=error.status) from error
 
 
@@ -250,7 +252,7 @@ def _check_identity(response: BaseHTTPResponse, file: File) -> None:
     """Raise before reading if the hub's headers show that the file is a different one."""
     match = _ETAG.match(response.headers.get("ETag") or "")
     if match and match[1] != file.sha256:
-        message = f"{file.path} changed on the hub while it was read. Pull again."
+        message = f"{file.path} changed on the hub while it was read. Try again."
         raise Corrupt(message, facts={"path": file.path, "expected": file.sha256})
     if response.status not in {200, 206}:
         msg = f"The hub returned {response.status} instead of the file."

@@ -27,12 +27,14 @@ from lorary.client.errors import (
     VisibilityDiffers,
     reading_file,
 )
+from lorary.client.finding.by_hash import find_all
 from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
-from lorary.client.progress import OnProgress, Progress
+from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cards import states_licence
 from lorary.client.transfers.details import LIMITS, Details, require_known_family
 from lorary.client.transfers.pulling import read_version
+from lorary.client.transfers.same_adapter import require_same
 from lorary.client.transfers.upload import Source, send
 
 if TYPE_CHECKING:
@@ -179,6 +181,29 @@ def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
     return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated, adapter)
 
 
+def refuse_other(
+    session: Session, details: Details, places: Sequence[Path], on_checked: OnChecked
+) -> OnChecked:
+    """Return a check that also refuses details of another adapter than the one that exists.
+
+    Raises:
+        AdapterDiffers: see `same_adapter.require_same`; raised by the check.
+    """
+
+    def check(found: Sequence[Finding], adapter: Adapter | None) -> None:
+        require_same(details, adapter, lambda: _has_weights(session, adapter, places))
+        on_checked(found, adapter)
+
+    return check
+
+
+def _has_weights(session: Session, adapter: Adapter | None, places: Sequence[Path]) -> bool:
+    """Return whether an adapter has one of the weights."""
+    weights = [place for place in places if place.suffix.casefold() not in COMPANIONS]
+    matches = (one for found in find_all(session, weights, silent) for one in found.matches)
+    return adapter is not None and any(one.is_file_of(adapter.full_name) for one in matches)
+
+
 def read_account(session: Session) -> Account:
     """Return the account of the token."""
     return Account.read(session.json("GET", "me"))
@@ -207,7 +232,7 @@ def check(
     """Inspect files and look up the adapter, unless it is known; nothing is sent.
 
     Raises:
-        Invalid: a detail is invalid, or the files prove another base model than the given one.
+        Invalid: a detail is invalid, or the tensors exclude the given base model.
         PathInvalid: a hub cannot store a file's name.
         UploadRefused: a check found an error.
         Forbidden, VisibilityDiffers: see ``existing``.
@@ -243,20 +268,17 @@ def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> No
     """Refuse a base model that the tensors of a file exclude; a hub would ignore it.
 
     Raises:
-        Invalid: they prove another one.
+        Invalid: they allow only others.
     """
     for place, one in looked:
-        base = one.anatomy.base if one.anatomy else None
-        if not family or base is None or base.family is None or base.confidence != "proven":
-            continue
+        allowed = one.anatomy.base.allowed if one.anatomy else ()
         # A hub may know another family with these tensors.
-        if family in anatomy.FAMILIES and family not in (base.family, *base.allowed):
+        if family in anatomy.FAMILIES and allowed and family not in allowed:
             msg = (
-                f"The tensors of {place.name} prove that its base model is {base.family}, not "
-                f"{family}. Leave out the family; it is for files that cannot prove it. "
-                "Nothing was sent."
+                f"The tensors of {place.name} do not fit {family}, but {', '.join(allowed)}. "
+                "Leave out the family, or name one that fits. Nothing was sent."
             )
-            raise Invalid(msg, facts={"proven": base.family, "given": family})
+            raise Invalid(msg, facts={"allowed": list(allowed), "given": family})
 
 
 def _require_text(place: Path) -> None:

@@ -6,12 +6,13 @@ import importlib
 import os
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.commands.adapters.new_adapter_options import require_same_adapter
+from lorary.cli.commands.adapters.new_adapter_options import ask_for_version, note_kept
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
@@ -26,6 +27,7 @@ from lorary.cli.output.text import (
     strong,
 )
 from lorary.cli.references import on_hub
+from lorary.client.errors import AdapterDiffers
 from lorary.client.models import RATINGS
 from lorary.client.transfers.cards import states_licence
 
@@ -172,22 +174,8 @@ def _push_to(args: Namespace) -> int:
         return code
     with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
-
-        def check(found: Sequence[Finding], adapter: client.Adapter | None) -> None:
-            require_same_adapter(args, adapter, lambda: _has_weights(hub, adapter, args.files))
-            leaks(found, adapter)
-
         with meter(_kept, is_resumable=True) as draw:
-            progress = _Resumptions(draw)
-            pushed = hub.push(
-                args.files,
-                target,
-                details=details,
-                draft=args.draft,
-                wait=args.wait,
-                on_progress=progress,
-                on_checked=check,
-            )
+            pushed = _published(args, hub, target, details, leaks, _Resumptions(draw))
     if pushed.is_new and pushed.adapter is not None:
         _note_missing(args, pushed.adapter)
     if args.json:
@@ -202,6 +190,34 @@ def _push_to(args: Namespace) -> int:
     return 0
 
 
+def _published(
+    args: Namespace,
+    hub: client.Hub,
+    target: client.Reference,
+    details: client.Details,
+    leaks: Leaks,
+    on_progress: OnProgress,
+) -> Pushed:
+    def check(found: Sequence[Finding], adapter: client.Adapter | None) -> None:
+        note_kept(details, adapter)
+        leaks(found, adapter)
+
+    try:
+        return hub.push(
+            args.files,
+            target,
+            details=details,
+            draft=args.draft,
+            wait=args.wait,
+            on_progress=on_progress,
+            on_checked=check,
+        )
+    except AdapterDiffers as error:
+        ask_for_version(args, error)
+    details = replace(details, title="", kind="", rating="", licence="")
+    return _published(args, hub, target, details, leaks, on_progress)
+
+
 def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
     """Say what was not given for a new adapter."""
     if not args.kind and adapter.kind:
@@ -210,22 +226,6 @@ def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
     is_stated = args.licence or adapter.licence or states_licence(map(Path, args.files))
     if not is_stated:
         note("lorary: no licence is stated (--licence); its page can add one")
-
-
-def _has_weights(hub: client.Hub, adapter: client.Adapter | None, files: Sequence[str]) -> bool:
-    """Return whether an adapter has one of the weights."""
-    from lorary.client.transfers.publishing import (  # noqa: PLC0415 - --help does not need it
-        COMPANIONS,
-    )
-
-    if adapter is None:
-        return False
-    weights = [place for place in map(Path, files) if place.suffix.casefold() not in COMPANIONS]
-    return any(
-        match.is_file_of(adapter.full_name)
-        for found in hub.find_all(weights)
-        for match in found.matches
-    )
 
 
 def _kept(progress: Progress) -> str:

@@ -74,7 +74,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                 message = "--label is for one version; those of a run are named by epoch or step"
                 raise UsageError(message)
             if run.adapter.versions:
-                require_same_adapter(args, adapter, lambda: run.is_begun)
+                require_same_adapter(args, details, adapter, lambda: run.is_begun)
             report = RunReport(run, Questions(target, adapter, details.visibility), args)
             publishing.require_family(report.looked.items(), details.family)
             report.show()
@@ -136,7 +136,7 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     is_begun = checked.adapter is not None and any(
         one.is_file_of(checked.adapter.full_name) for matches in known.values() for one in matches
     )
-    require_same_adapter(args, checked.adapter, lambda: is_begun)
+    require_same_adapter(args, details, checked.adapter, lambda: is_begun)
     version = _version_of(checked, [known[sha256] for sha256 in digests])
     looked = [one for _, one in checked.inspections]
     own = checked.adapter.full_name if checked.adapter else target.full_name  # it may be renamed

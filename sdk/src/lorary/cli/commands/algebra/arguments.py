@@ -12,17 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorary.algebra.formats import DTYPES, word_of
 from lorary.cli.command import Parser, UsageError
 from lorary.cli.output.progress import Counting
 from lorary.client import errors
 
 if TYPE_CHECKING:
     from lorary.algebra.files import WrittenFile
-
-DTYPES = {
-    "fp32": "F32", "fp16": "F16", "bf16": "BF16", "fp8_e4m3": "F8_E4M3", "fp8_e5m2": "F8_E5M2",
-}  # fmt: skip
-"""Word for a number format to its name in safetensors."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -34,6 +30,7 @@ def add_out(parser: Parser, *, has_dtype: bool = True) -> None:
     if has_dtype:
         parser.add_argument(
             "--dtype",
+            type=word_of,
             choices=[*DTYPES],
             help="number format of the weights; by default that of the input",
         )
@@ -57,11 +54,6 @@ def require_family(family: str | None) -> str | None:
     from lorary.cli.filters import known_family  # noqa: PLC0415 - --help does not need it
 
     return None if family is None else known_family(family)
-
-
-def dtype_of(args: argparse.Namespace) -> str | None:
-    """Return the name of the wanted number format in safetensors, or None."""
-    return DTYPES[args.dtype] if args.dtype else None
 
 
 def out_path(args: argparse.Namespace, inputs: Sequence[Path]) -> Path:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command, Parser
 from lorary.cli.commands.algebra.arguments import (
     add_out,
-    dtype_of,
     out_path,
     require_algebra,
     steps,
@@ -39,7 +38,7 @@ def _extract(args: Namespace) -> int:
     with steps("Extracting tensor") as on_step:
         from lorary.algebra.extracting import extract  # noqa: PLC0415 - needs numpy
 
-        found = extract(base, tuned, out, rank=args.rank, dtype=dtype_of(args), on_step=on_step)
+        found = extract(base, tuned, out, rank=args.rank, dtype=args.dtype, on_step=on_step)
     if args.json:
         emit(_document(found))
     else:

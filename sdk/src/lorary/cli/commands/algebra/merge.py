@@ -11,7 +11,6 @@ from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.commands.algebra.arguments import (
     add_family,
     add_out,
-    dtype_of,
     out_path,
     require_algebra,
     require_family,
@@ -81,7 +80,7 @@ def _merge(args: Namespace) -> int:
             max_rank=args.max_rank,
             density=args.density,
             seed=abs(args.seed),
-            dtype=dtype_of(args),
+            dtype=args.dtype,
             to=args.to,
             family=args.family,
             base=base,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from lorary.cli.command import Command, Parser, size
 from lorary.cli.commands.algebra.arguments import (
     add_out,
-    dtype_of,
     out_path,
     require_algebra,
     share,
@@ -52,16 +51,15 @@ def _file_size(text: str) -> int:
 def _resize(args: Namespace) -> int:
     path = Path(args.file)
     out = out_path(args, [path])
-    dtype = dtype_of(args)
     require_algebra()
     from lorary.algebra import resize  # noqa: PLC0415 - needs numpy
 
     if args.rank is not None:
-        found = resize.resize_to_rank(path, out, rank=args.rank, dtype=dtype)
+        found = resize.resize_to_rank(path, out, rank=args.rank, dtype=args.dtype)
     elif args.bytes is not None:
-        found = resize.resize_to_bytes(path, out, size_bytes=args.bytes, dtype=dtype)
+        found = resize.resize_to_bytes(path, out, size_bytes=args.bytes, dtype=args.dtype)
     else:
-        found = resize.resize_to_share(path, out, share=args.energy, dtype=dtype)
+        found = resize.resize_to_share(path, out, share=args.energy, dtype=args.dtype)
     if args.json:
         emit(_document(found))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.input_files import find as files_of
 from lorary.cli.output.progress import Counting, counting, meter
 from lorary.cli.output.text import emit, note, plain, show
-from lorary.client import Found, LoraryError, Match, Relative
+from lorary.client import Found, Match, Relative
 from lorary.client.errors import Invalid, NotFound
 from lorary.client.finding import by_hash
 from lorary.client.progress import OnProgress, silent
@@ -133,20 +132,13 @@ def _document(one: _Wanted, found: Found, related: Sequence[Relative]) -> dict[s
     if related:
         document["relatives"] = [relative.document for relative in related]
     if found.error is not None:
-        document["error"] = {"code": found.error.code, "message": _reason(one, found.error)}
+        document["error"] = {"code": found.error.code, "message": found.error.detail}
     return document
-
-
-def _reason(one: _Wanted, error: LoraryError) -> str:
-    """Return why an item could not be looked up."""
-    if one.path and os.path.lexists(one.path):
-        return error.detail
-    return f"“{one.name}” is neither an existing file nor a hash of 8, 10, 12 or 64 hex digits."
 
 
 def _lines(one: _Wanted, found: Found, related: Sequence[Relative], longest: int) -> list[str]:
     if found.error is not None:
-        rows = [[_reason(one, found.error)]]
+        rows = [[found.error.detail]]
     else:
         rows = [_row(match, is_hash=one.path is None) for match in found.matches]
         rows += [_relative_row(relative) for relative in related[:_MOST_RELATIVES]]
