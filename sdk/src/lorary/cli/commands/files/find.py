@@ -18,7 +18,7 @@ from lorary.cli.input_files import find as files_of
 from lorary.cli.output.progress import Counting, counting, meter
 from lorary.cli.output.text import emit, note, plain, show
 from lorary.client import Found, Match, Relative
-from lorary.client.errors import Invalid, NotFound
+from lorary.client.errors import Invalid, LoraryError, NotFound
 from lorary.client.finding import by_hash
 from lorary.client.progress import OnProgress, silent
 from lorary.safetensors import HeaderError, read_header
