@@ -45,9 +45,9 @@ SINCE = {
 SINCE_OF_PICTURES = {
     "duration_s", "fps", "frames", "maturity", "media_type", "own_maturity", "small_url", "sources",
 }  # fmt: skip
-#: The same of previews, and of the plans of a recipe, by a field that they had.
+#: The same of previews, plans of a recipe and uploads, by a field that they had.
 SINCE_OF = {"placeholder": SINCE_OF_PICTURES, "render_id": {"base", "others", "output"},
-            "default_prompts": {"output"}}  # fmt: skip
+            "default_prompts": {"output"}, "part_size": {"adapter"}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
