@@ -316,7 +316,7 @@ def test_sync_adds_a_picture_and_new_facts_later(
     project = project_in(tmp_path, monkeypatch)
     toml = project.path / "lorary.toml"
     toml.write_text(f'sidecars = ["lora-manager"]\n{toml.read_text()}')
-    assert "1 of the new files have no picture yet" in run("sync").err
+    assert "1 of the new files has no picture yet" in run("sync").err
     illustrate(made, ada)
 
     def done(*options: str) -> dict[str, str]:
