@@ -78,7 +78,7 @@ def test_uploads_are_not_asked_for_again(ada: User, bob: User, noir: Adapter) ->
     assert moved.state == UploadState.ACCEPTED
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.postgresql  # SQLite has one writer at a time
 def test_what_is_published_and_created_at_once_moves_too(
     ada: User, bob: User, noir: Adapter
 ) -> None:
