@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 import lorary
 from hub.operations import backup_sets, migration_rules
+from hub.operations.failures import place_problem
 from hub.plurals import counted, size_text
 from registry.jobs import selectors as job_selectors
 
@@ -151,10 +152,14 @@ def _workers() -> Finding:
 def _backup(folder: Path | None) -> Finding:
     if folder is None:
         return Finding("backup", "warning", "Not checked: name the folder with --backups.")
-    found = backup_sets.sets(folder)
+    try:
+        found = backup_sets.sets(folder)
+    except OSError as error:
+        return Finding("backup", "error", place_problem(folder, error))
     whole = [one.made_at for one in found if one.is_whole]
     if not whole:
-        message = f"There is no complete backup in {folder}."
+        none_whole = f"There is no complete backup in {folder}."
+        message = none_whole if found else backup_sets.none_in(folder)
         if any(not one.has_files for one in found):
             message += " Sets of rows alone count only if they say that the files are in a bucket."
         return Finding("backup", "error", message)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
@@ -16,8 +21,7 @@ from hub.operations import backup, backup_sets, upgrade
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -29,6 +33,30 @@ def listed(folder: Path) -> list[str]:
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
     return out.getvalue().splitlines()
+
+
+def errors_of(folder: Path) -> list[str]:
+    """Return the errors of all commands that look for sets in a folder."""
+    found = []
+    for words in (["--list"], ["--list", "--json"], []):
+        with pytest.raises(CommandError) as refused:
+            call_command("restore", "--from", str(folder), *words, stdout=StringIO())
+        found.append(str(refused.value))
+    *_others, check = upgrade.check(folder)
+    assert (check.part, check.state) == ("backup", "error")
+    return [*found, check.message]
+
+
+@contextmanager
+def without_rights_of_root() -> Iterator[None]:
+    """Let this process read only what everybody can read."""
+    user = os.geteuid()
+    if not user:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def change(folder: Path, name: str, **facts: Any) -> None:
@@ -113,3 +141,38 @@ def test_times_in_the_list_are_in_iso_format(tmp_path: Path) -> None:
     (found,) = json.loads(out.getvalue())
     manifest = json.loads((tmp_path / "sets" / made / "manifest.json").read_text())
     assert found["made_at"] == manifest["made_at"]
+
+
+def test_a_folder_that_is_missing_is_no_folder_without_sets(tmp_path: Path) -> None:
+    said = f"Cannot use {tmp_path}/missing: No such file or directory."
+    assert errors_of(tmp_path / "missing") == [said] * 4
+
+
+@pytest.mark.parametrize("part", ["", "sets", "sets/{}", "sets/{}/manifest.json"])
+def test_what_cannot_be_read_is_named(part: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "backup"
+        made = backup.make(folder).name
+        hidden = folder / part.format(made)
+        for path in (folder.parent, folder, folder / "sets", folder / "sets" / made):
+            path.chmod(0o755)
+        hidden.chmod(0)
+        with without_rights_of_root(), pytest.raises(CommandError) as refused:
+            listed(folder)
+        hidden.chmod(0o700)
+    named = hidden / "manifest.json" if part == "sets/{}" else hidden
+    assert str(refused.value) == f"Cannot use {named}: Permission denied."
+
+
+def test_an_empty_folder_is_said_to_have_no_backups(tmp_path: Path) -> None:
+    (tmp_path / "sets" / "unfinished").mkdir(parents=True)
+    (tmp_path / "sets" / "file").touch()
+    said = f"There are no backups in {tmp_path}."
+    assert listed(tmp_path) == [said]
+    out = StringIO()
+    call_command("restore", "--from", str(tmp_path), "--list", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == []
+    with pytest.raises(CommandError, match=said):
+        call_command("restore", "--from", str(tmp_path))
+    *_others, found = upgrade.check(tmp_path)
+    assert (found.state, found.message) == ("error", said)

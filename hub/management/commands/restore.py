@@ -13,10 +13,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from hub.management.progress import MEND, Help, Meter, place_problem, problem_lines
+from hub.management.progress import MEND, Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.operations.backup import Restored
 from hub.operations.backup_sets import BackupSet
+from hub.operations.failures import place_problem
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError, StorageFull
@@ -68,7 +69,7 @@ class Command(BaseCommand):
         """Restore; exit with 1 if files are missing."""
         folder = options["folder"].absolute()
         if options["list"]:
-            self._list(backup_sets.sets(folder), is_json=options["json"])
+            self._list(folder, is_json=options["json"])
             return
         meter = Meter("restored", is_quiet=options["json"])
         try:
@@ -101,7 +102,11 @@ class Command(BaseCommand):
             self._say(result, taken, skipped)
         sys.exit(0 if is_whole else 1)
 
-    def _list(self, found: list[BackupSet], *, is_json: bool) -> None:
+    def _list(self, folder: Path, *, is_json: bool) -> None:
+        try:
+            found = backup_sets.sets(folder)
+        except OSError as error:
+            raise CommandError(place_problem(folder, error)) from error
         if is_json:
             facts = [
                 {**asdict(one), "is_whole": one.is_whole, "made_at": one.made_at.isoformat()}
@@ -109,6 +114,8 @@ class Command(BaseCommand):
             ]
             self.stdout.write(json.dumps(facts))
             return
+        if not found:
+            self.stdout.write(backup_sets.none_in(folder))
         for one in found:
             parts = (one.name, _age(one), *_contents(one), _state(one))
             self.stdout.write("  ".join(filter(None, parts)))
