@@ -52,7 +52,8 @@ def check(backups: Path | None = None) -> Iterator[Finding]:
 
 def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[Finding]:
     loader = executor.loader
-    if newer := _of_newer_release(executor):
+    applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
+    if newer := migration_rules.of_newer_release(applied, loader):
         text = (
             f"A newer release has migrated the database: {counted(len(newer), 'migration')} that "
             f"this one does not know, the last is {newer[-1]}. Going back works unless the "
@@ -64,8 +65,8 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
         yield Finding("migrations", "ok", "The database has the tables of this release.")
     if not plan:
         return
-    applied = [node for node in loader.applied_migrations if node in loader.graph.nodes]
-    running = loader.project_state(applied)
+    nodes = [node for node in loader.applied_migrations if node in loader.graph.nodes]
+    running = loader.project_state(nodes)
     state = running.clone()
     for migration in plan:
         found = migration_rules.contracts(migration, state, running)
@@ -83,21 +84,6 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
             text = f"{name}: processes {until} {verb} ({why})."
             yield Finding("migrations", "error", text)
         state = migration.mutate_state(state, preserve=False)
-
-
-def _of_newer_release(executor: MigrationExecutor) -> list[str]:
-    """Return the migrations of a newer release that were applied, the last one last.
-
-    Those that were deleted since, because others replace them, were applied before known ones.
-    """
-    loader, last, unknown = executor.loader, dict[str, datetime](), []
-    rows = executor.recorder.migration_qs.order_by("applied", "id")
-    for app, name, applied in rows.values_list("app", "name", "applied"):
-        if (app, name) in loader.disk_migrations:
-            last[app] = applied
-        elif app in loader.migrated_apps:
-            unknown.append((app, name, applied))
-    return [f"{app}.{name}" for app, name, at in unknown if app not in last or at > last[app]]
 
 
 def _locks(migration: Migration, state: ProjectState, running: ProjectState) -> str:

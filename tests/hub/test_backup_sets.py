@@ -15,6 +15,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from hub.operations import backup, backup_sets, upgrade
@@ -125,6 +127,49 @@ def test_a_renamed_set_is_as_old_as_it_was(tmp_path: Path) -> None:
     assert "0.0 hours old" in found.message
     backup_sets.prune(tmp_path, 1)
     assert [one.name for one in backup_sets.sets(tmp_path)] == [new]
+
+
+def test_the_manifest_has_the_migrations_of_the_release(tmp_path: Path) -> None:
+    made = backup.make(tmp_path).name
+    manifest = json.loads((tmp_path / "sets" / made / "manifest.json").read_text())
+    known = MigrationLoader(None).disk_migrations
+    assert {tuple(name.split(".")) for name in manifest["migrations"]} == set(known)
+    assert manifest["migrations"] == sorted(manifest["migrations"])
+
+
+NEWER = ["registry.0001_initial", "registry.9998_later", "registry.9999_last"]
+
+
+def test_a_set_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    change(tmp_path, backup.make(tmp_path).name, migrations=NEWER, release="9.1")
+    refused = r"newer release \(9\.1\).* 2 migrations; the last is registry\.9999_last\. Nothing"
+    with pytest.raises(CommandError, match=refused):
+        call_command("restore", "--from", str(tmp_path))
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(tmp_path), "--newer-anyway")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        None,  # of a release without the list
+        ["registry.0000_replaced_since", "registry.0001_initial"],
+        ["removed.9999_last"],
+    ],
+)
+def test_a_set_of_an_older_release_is_taken(tmp_path: Path, names: list[str] | None) -> None:
+    change(tmp_path, backup.make(tmp_path).name, migrations=names, release="0.0.1")
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(tmp_path))
+
+
+def test_a_release_takes_the_sets_that_it_made_after_going_back(tmp_path: Path) -> None:
+    newer = ("registry", "9999_of_the_newer_release")
+    MigrationRecorder(connection).record_applied(*newer)
+    backup.make(tmp_path)
+    MigrationRecorder(connection).record_unapplied(*newer)
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}'])

@@ -24,7 +24,8 @@ from registry.errors import LoraryError, StorageFull
 
 EPILOG = """\
 The database of LORARY_DATABASE_URL must be empty; for SQLite, the file must not exist. Files are
-copied into LORARY_STORAGE; existing ones stay. The database of an older release is migrated.
+copied into LORARY_STORAGE; existing ones stay. The database of an older release is migrated; that
+of a newer one is refused.
 
 Without --set, the newest complete set is restored, or the newest readable one if none is complete;
 newer incomplete or damaged ones are skipped and named. A set of rows alone is complete if it says
@@ -62,6 +63,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--set", metavar="NAME", help="the set to restore; default: the newest complete one"
         )
+        parser.add_argument(
+            "--newer-anyway",
+            action="store_true",
+            help="restore a set of a newer release, whose database this one may not know",
+        )
         parser.add_argument("--list", action="store_true", help="only list the sets, oldest first")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
@@ -80,7 +86,9 @@ class Command(BaseCommand):
             ):
                 taken = backup_sets.chosen(folder, options["set"])
                 skipped = [] if options["set"] else _newer(folder, taken)
-                result = backup.restore(folder, taken.name, progress=meter)
+                result = backup.restore(
+                    folder, taken.name, takes_newer=options["newer_anyway"], progress=meter
+                )
         except StorageFull as error:  # the store's errors about one file are in the result
             raise CommandError(place_problem(settings.LORARY.storage, error)) from error
         except OSError as error:
