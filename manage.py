@@ -24,9 +24,11 @@ def main() -> None:
         sys.exit(1)
     except ImproperlyConfigured as error:
         sys.exit(f"error: {error}")
-    except DatabaseError:
-        from hub.operations import missing_database  # noqa: PLC0415 - asks for the settings
+    except DatabaseError as error:
+        from hub.operations import failures, missing_database  # noqa: PLC0415 - asks for settings
 
+        if away := failures.unreachable(error):
+            sys.exit(f"error: {away}")
         is_first = sys.argv[1:2] == ["migrate"]  # it makes the tables that others need
         explain = missing_database.missing_rights if is_first else missing_database.missing_hub
         if missing := explain():

@@ -239,7 +239,7 @@ def _of_django(error: Exception) -> Problem | None:
     if is_database_away(error):
         # A lost connection needs no traceback; a deadlock or a statement that was too slow does.
         log.error(
-            "the database refused: %s", error, exc_info=None if _is_unconnected(error) else error
+            "the database refused: %s", error, exc_info=None if is_unconnected(error) else error
         )
         text = _("The database did not answer in time. Try again in a moment.")
         return _http("unavailable", text, retry_after_s=2)
@@ -266,7 +266,7 @@ def is_database_away(error: Exception) -> bool:
     return code is None or code & _PRIMARY in _SQLITE_AWAY
 
 
-def _is_unconnected(error: Exception) -> bool:
+def is_unconnected(error: Exception) -> bool:
     """Whether a statement was not the reason: the connection failed, or the pool had none."""
     cause = error.__cause__
     if (code := getattr(cause, "sqlite_errorcode", None)) is not None:

@@ -11,7 +11,6 @@ from django.core.management.base import DjangoHelpFormatter
 
 from hub.plurals import counted, size_text
 from registry.blobs.migrate_store import Tally
-from registry.errors import StorageFull
 
 
 class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
@@ -89,18 +88,6 @@ def problem_lines(
     yield from listed(tally.damaged, damaged, noun="file")
     reasons = [f"{sha256}: {reason}" for sha256, reason in tally.failed.items()]
     yield from listed(reasons, failed, noun="file")
-
-
-def place_problem(place: object, error: OSError | StorageFull) -> str:
-    """Return a sentence that names the folder or bucket that could not be used, and the reason.
-
-    Args:
-        place: What was used; an error about one file names that instead.
-    """
-    reason = error.__cause__ or error if isinstance(error, StorageFull) else error
-    if isinstance(reason, OSError):
-        return f"Cannot use {reason.filename or place}: {reason.strerror or reason}."
-    return f"Cannot use {place}: {reason}"
 
 
 def listed(lines: Sequence[str], what: str, *, noun: str) -> Iterator[str]:

@@ -32,12 +32,13 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 import lorary
 from hub.config import stored_key
-from hub.operations import backup_sets, database_dumps
+from hub.operations import backup_sets, database_dumps, migration_rules
 from hub.operations.backup_sets import (
     FORMAT,
     BackupInvalid,
@@ -185,17 +186,28 @@ def last_complete() -> datetime | None:
     return made.created_at if made else None
 
 
-def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Restored:
+def restore(
+    folder: Path, name: str, *, takes_newer: bool = False, progress: Progress | None = None
+) -> Restored:
     """Restore a set: its files into the store, then its rows into an empty database.
 
     It can be interrupted and repeated until the rows are restored, which is atomic.
 
+    Args:
+        folder: Folder of the backups.
+        name: Name of the set.
+        takes_newer: Whether to restore a set of a newer release, too.
+        progress: Called with the files and bytes copied so far.
+
     Raises:
-        BackupInvalid: the set does not exist or is damaged; nothing was changed.
+        BackupInvalid: the set does not exist, is damaged or of a newer release; nothing was
+            changed.
         RowsRefused: the database is not empty, or an error occurred.
         StorageFull: the disk is full.
     """
     place = folder / "sets" / name
+    if not takes_newer:
+        _require_known(place)
     rows = _checked_rows(place)
     database_dumps.require_empty()
     files = migrate_store.copy(
@@ -212,6 +224,27 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
     events.record(actor=None, verb="backup_restored", subject=name, folder=str(folder))
     return Restored(name, files, store_change.reopen_without_bytes(store=storage.store()))
+
+
+def _require_known(place: Path) -> None:
+    """Raise BackupInvalid if the release that made a set has migrations unknown to this one.
+
+    Those of the release count, and not those of the database: after going back to a release, its
+    database has migrations of the newer one, and its sets can be restored by it. Sets without the
+    list are of earlier releases.
+    """
+    manifest = manifest_of(place)
+    names = [tuple(name.split(".")) for name in manifest.get("migrations", ())]
+    newer = migration_rules.of_newer_release(names, MigrationLoader(None))
+    if newer:
+        message = (
+            f"{place.name} was made by a newer release ({manifest['release']}) than this one "
+            f"({lorary.__version__}), which does not know {counted(len(newer), 'migration')}; the "
+            f"last is {newer[-1]}. Nothing was restored. Use that release, or with --set a backup "
+            "that this one made (--list shows the releases). --newer-anyway restores it, and this "
+            "release may not work with its database."
+        )
+        raise BackupInvalid(message)
 
 
 def _checked_rows(place: Path) -> Path:
@@ -232,6 +265,7 @@ def _manifest(rows: Path, made: Backup) -> dict[str, Any]:
         "hub": own_identity(),
         "made_at": timezone.now().isoformat(),
         "release": lorary.__version__,
+        "migrations": sorted(map(".".join, MigrationLoader(None).disk_migrations)),
         "rows": rows.name,
         "rows_sha256": _sha256(rows),
         "blobs_sha256": _sha256(rows.with_name("blobs.txt")),

@@ -64,9 +64,14 @@ class BackupSet:
 
 
 def sets(folder: Path) -> list[BackupSet]:
-    """Return the finished sets, oldest first, whatever the names of their folders."""
-    found = [_described(file.parent) for file in folder.glob("sets/*/manifest.json")]
-    return sorted(found, key=lambda one: (one.made_at, one.name))
+    """Return the finished sets, oldest first, whatever the names of their folders.
+
+    Raises:
+        OSError: the folder or a set in it does not exist or cannot be read.
+    """
+    has_sets = "sets" in os.listdir(folder)  # noqa: PTH208 - a folder that is missing is an error
+    found = [_described(place) for place in (folder / "sets").iterdir()] if has_sets else []
+    return sorted(filter(None, found), key=lambda one: (one.made_at, one.name))
 
 
 def chosen(folder: Path, name: str | None = None) -> BackupSet:
@@ -76,15 +81,22 @@ def chosen(folder: Path, name: str | None = None) -> BackupSet:
 
     Raises:
         BackupInvalid: the set does not exist.
+        OSError: see ``sets``.
     """
     found = sets(folder)
+    if not found:
+        raise BackupInvalid(none_in(folder))
     if name is not None:
         found = [one for one in found if one.name == name]
     if found:
         return max(found, key=lambda one: (one.is_whole, one.is_readable, one.made_at))
-    wanted = f"{name} is no finished backup" if name else "There is no finished backup"
-    message = f"{wanted} in {folder}."
+    message = f"{name} is no finished backup in {folder}."
     raise BackupInvalid(message)
+
+
+def none_in(folder: Path) -> str:
+    """Return a sentence about a folder without finished sets."""
+    return f"There are no backups in {folder}."
 
 
 def manifest_of(place: Path) -> dict[str, Any]:
@@ -92,9 +104,12 @@ def manifest_of(place: Path) -> dict[str, Any]:
 
     Raises:
         BackupInvalid: the set is unfinished, damaged, or of another release.
+        PermissionError: this user cannot read it.
     """
     try:
         manifest: dict[str, Any] = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         message = f"{place.name} is no finished backup: {error}"
         raise BackupInvalid(message) from error
@@ -224,11 +239,15 @@ def lacking_in(manifest: dict[str, Any]) -> int:
     return count
 
 
-def _described(place: Path) -> BackupSet:
+def _described(place: Path) -> BackupSet | None:
+    """Return a set, None if it is unfinished."""
+    try:
+        written = (place / "manifest.json").stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     try:
         return _read(place)
     except (BackupInvalid, KeyError, TypeError, ValueError):
-        written = (place / "manifest.json").stat().st_mtime
         return BackupSet(place.name, datetime.fromtimestamp(written, UTC), is_readable=False)
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, connection
 
-from hub.http.problems import is_full
+from hub.http.problems import is_full, is_unconnected
 from hub.operations.diagnosis import catalogue, database, files, machine, services, work
 from hub.operations.diagnosis.report import FREE_SPACE, MIGRATE, Report
+from hub.operations.failures import UNREACHABLE
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
 from registry.errors import StorageAway
@@ -20,7 +21,6 @@ from registry.errors import StorageAway
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server is running or its folder exists."
 #: Probes that check only a sample by default.
 DEEP = frozenset({"bytes", "orphans"})
 #: Those before ``database`` do without it.
@@ -49,7 +49,7 @@ def examine(*, is_deep: bool = False) -> Iterator[Report]:
         except DatabaseError as error:
             # SQLite reports "disk I/O error" if it cannot create its log.
             has_no_room = is_full(error) or machine.free_bytes() < MIN_FREE_BYTES
-            is_away = connection.connection is None
+            is_away = connection.connection is None or is_unconnected(error)
             hint = FREE_SPACE if has_no_room else UNREACHABLE if is_away else MIGRATE
             what = "cannot be reached" if is_away else "reports an error"
             yield Report(name, "error", f"The database {what}: {str(error).strip()}", hint)

@@ -21,9 +21,10 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import NOT_PROVIDED, Field, ForeignKey, ManyToManyField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from django.db.migrations import Migration
+    from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.operations.base import Operation
     from django.db.migrations.state import ProjectState
 
@@ -40,6 +41,24 @@ def marked_release(migration: Migration) -> str:
     """Return the release that a migration names in ``# contract: release X``, else ""."""
     found = _MARK.search(inspect.getsource(sys.modules[type(migration).__module__]))
     return found[1] if found else ""
+
+
+def of_newer_release(names: Iterable[tuple[str, str]], loader: MigrationLoader) -> list[str]:
+    """Return the migrations that belong to a newer release than this one, the last one last.
+
+    Unknown ones before a known one were deleted since, because others replace them.
+
+    Args:
+        names: Applied migrations, as app and name, in their order.
+        loader: That of this release.
+    """
+    newer: list[tuple[str, str]] = []
+    for app, name in names:
+        if (app, name) in loader.disk_migrations:
+            newer = [one for one in newer if one[0] != app]
+        elif app in loader.migrated_apps:
+            newer.append((app, name))
+    return [".".join(one) for one in newer]
 
 
 def contracts(

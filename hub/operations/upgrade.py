@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 import lorary
 from hub.operations import backup_sets, migration_rules
+from hub.operations.failures import place_problem
 from hub.plurals import counted, size_text
 from registry.jobs import selectors as job_selectors
 
@@ -51,7 +52,8 @@ def check(backups: Path | None = None) -> Iterator[Finding]:
 
 def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[Finding]:
     loader = executor.loader
-    if newer := _of_newer_release(executor):
+    applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
+    if newer := migration_rules.of_newer_release(applied, loader):
         text = (
             f"A newer release has migrated the database: {counted(len(newer), 'migration')} that "
             f"this one does not know, the last is {newer[-1]}. Going back works unless the "
@@ -63,8 +65,8 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
         yield Finding("migrations", "ok", "The database has the tables of this release.")
     if not plan:
         return
-    applied = [node for node in loader.applied_migrations if node in loader.graph.nodes]
-    running = loader.project_state(applied)
+    nodes = [node for node in loader.applied_migrations if node in loader.graph.nodes]
+    running = loader.project_state(nodes)
     state = running.clone()
     for migration in plan:
         found = migration_rules.contracts(migration, state, running)
@@ -82,21 +84,6 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
             text = f"{name}: processes {until} {verb} ({why})."
             yield Finding("migrations", "error", text)
         state = migration.mutate_state(state, preserve=False)
-
-
-def _of_newer_release(executor: MigrationExecutor) -> list[str]:
-    """Return the migrations of a newer release that were applied, the last one last.
-
-    Those that were deleted since, because others replace them, were applied before known ones.
-    """
-    loader, last, unknown = executor.loader, dict[str, datetime](), []
-    rows = executor.recorder.migration_qs.order_by("applied", "id")
-    for app, name, applied in rows.values_list("app", "name", "applied"):
-        if (app, name) in loader.disk_migrations:
-            last[app] = applied
-        elif app in loader.migrated_apps:
-            unknown.append((app, name, applied))
-    return [f"{app}.{name}" for app, name, at in unknown if app not in last or at > last[app]]
 
 
 def _locks(migration: Migration, state: ProjectState, running: ProjectState) -> str:
@@ -151,10 +138,14 @@ def _workers() -> Finding:
 def _backup(folder: Path | None) -> Finding:
     if folder is None:
         return Finding("backup", "warning", "Not checked: name the folder with --backups.")
-    found = backup_sets.sets(folder)
+    try:
+        found = backup_sets.sets(folder)
+    except OSError as error:
+        return Finding("backup", "error", place_problem(folder, error))
     whole = [one.made_at for one in found if one.is_whole]
     if not whole:
-        message = f"There is no complete backup in {folder}."
+        none_whole = f"There is no complete backup in {folder}."
+        message = none_whole if found else backup_sets.none_in(folder)
         if any(not one.has_files for one in found):
             message += " Sets of rows alone count only if they say that the files are in a bucket."
         return Finding("backup", "error", message)

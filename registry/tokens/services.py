@@ -22,6 +22,7 @@ from registry.errors import (
     Moved,
     NotFound,
     ScopeMissing,
+    StateConflict,
     TokenExpired,
     Unauthenticated,
 )
@@ -58,6 +59,7 @@ def issue(
 
     Raises:
         Invalid: an unknown scope, an empty name, a wrong time or binding, too many live tokens.
+        StateConflict: the account is disabled or was deleted.
         Forbidden: a token that would be wider than the one the actor came with.
         ScopeMissing: the actor came with a token that may only read, or asks for “admin” without
             being staff.
@@ -120,8 +122,14 @@ def require_possible(user: User, scopes: Sequence[str], bound_to: str = "") -> N
 
     Raises:
         Invalid: an unknown scope, or too many live tokens.
+        StateConflict: the account is disabled or was deleted.
         ScopeMissing: the scope “admin”, and the user is not staff.
     """
+    if user.deleted_at is not None:
+        raise StateConflict(_("This account was deleted."), state="deleted")
+    if not user.is_active:
+        text = _("This account is disabled. `manage.py user enable` enables it.")
+        raise StateConflict(text, state="disabled")
     _require_scopes(user, scopes, bound_to)
     is_over = Q(expires_at__lte=timezone.now())
     if user.access_tokens.filter(revoked_at=None).exclude(is_over).count() >= MAX_LIVE_TOKENS:

@@ -261,6 +261,10 @@ def backup_lines(operator: Operator) -> str:
     return "\n".join(line for line in printed.splitlines() if " backup " in line)
 
 
+def sets_of(operator: Operator) -> str:
+    return operator.machine.run(f"lorary-manage restore --from {operator.backups} --list")
+
+
 def release_of(operator: Operator) -> str:
     """Return the release that the web server runs."""
     main = "systemctl show --property MainPID --value lorary-web"
@@ -285,9 +289,18 @@ def test_an_update_and_the_way_back_keep_the_data(operator: Operator) -> None:
 def test_a_backup_is_restored(operator: Operator) -> None:
     hub, sha256 = operator.machine, push(operator, "kept", rank=5)
     hub.run("systemctl start lorary-backup.service")
+    newest = sets_of(operator).splitlines()[-1].split()[0]
     # What the guide says about the same machine.
-    hub.run("systemctl stop lorary-backup.timer lorary.target lorary-migrate.service")
+    hub.run(
+        "systemctl stop lorary-backup.timer lorary.target lorary-web lorary-checks "
+        "'lorary-render@*' lorary-migrate.service"
+    )
     hub.run("mv /var/lib/lorary /var/lib/lost")
+    # What the archive has.
+    hub.run("rm -r /etc/lorary /etc/nginx/conf.d/lorary.conf /etc/systemd/system/report@.service")
     operator.follow("**Restore.**")
+    hub.run("nginx -t; ls /etc/systemd/system/report@.service")
+    assert sets_of(operator).splitlines()[-1].split()[0] > newest
+    assert "ok" in backup_lines(operator)
     assert downloaded(operator, "kept") == sha256
     assert push(operator, "after", rank=6) == downloaded(operator, "after")

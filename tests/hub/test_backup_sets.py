@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from hub.operations import backup, backup_sets, upgrade
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -29,6 +35,30 @@ def listed(folder: Path) -> list[str]:
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
     return out.getvalue().splitlines()
+
+
+def errors_of(folder: Path) -> list[str]:
+    """Return the errors of all commands that look for sets in a folder."""
+    found = []
+    for words in (["--list"], ["--list", "--json"], []):
+        with pytest.raises(CommandError) as refused:
+            call_command("restore", "--from", str(folder), *words, stdout=StringIO())
+        found.append(str(refused.value))
+    *_others, check = upgrade.check(folder)
+    assert (check.part, check.state) == ("backup", "error")
+    return [*found, check.message]
+
+
+@contextmanager
+def without_rights_of_root() -> Iterator[None]:
+    """Let this process read only what everybody can read."""
+    user = os.geteuid()
+    if not user:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def change(folder: Path, name: str, **facts: Any) -> None:
@@ -99,6 +129,49 @@ def test_a_renamed_set_is_as_old_as_it_was(tmp_path: Path) -> None:
     assert [one.name for one in backup_sets.sets(tmp_path)] == [new]
 
 
+def test_the_manifest_has_the_migrations_of_the_release(tmp_path: Path) -> None:
+    made = backup.make(tmp_path).name
+    manifest = json.loads((tmp_path / "sets" / made / "manifest.json").read_text())
+    known = MigrationLoader(None).disk_migrations
+    assert {tuple(name.split(".")) for name in manifest["migrations"]} == set(known)
+    assert manifest["migrations"] == sorted(manifest["migrations"])
+
+
+NEWER = ["registry.0001_initial", "registry.9998_later", "registry.9999_last"]
+
+
+def test_a_set_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    change(tmp_path, backup.make(tmp_path).name, migrations=NEWER, release="9.1")
+    refused = r"newer release \(9\.1\).* 2 migrations; the last is registry\.9999_last\. Nothing"
+    with pytest.raises(CommandError, match=refused):
+        call_command("restore", "--from", str(tmp_path))
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(tmp_path), "--newer-anyway")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        None,  # of a release without the list
+        ["registry.0000_replaced_since", "registry.0001_initial"],
+        ["removed.9999_last"],
+    ],
+)
+def test_a_set_of_an_older_release_is_taken(tmp_path: Path, names: list[str] | None) -> None:
+    change(tmp_path, backup.make(tmp_path).name, migrations=names, release="0.0.1")
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(tmp_path))
+
+
+def test_a_release_takes_the_sets_that_it_made_after_going_back(tmp_path: Path) -> None:
+    newer = ("registry", "9999_of_the_newer_release")
+    MigrationRecorder(connection).record_applied(*newer)
+    backup.make(tmp_path)
+    MigrationRecorder(connection).record_unapplied(*newer)
+    with pytest.raises(CommandError, match="has tables already"):
+        call_command("restore", "--from", str(tmp_path))
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}'])
 def test_a_manifest_without_its_values_is_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "sets" / backup.make(tmp_path).name / "manifest.json").write_text(text)
@@ -113,3 +186,38 @@ def test_times_in_the_list_are_in_iso_format(tmp_path: Path) -> None:
     (found,) = json.loads(out.getvalue())
     manifest = json.loads((tmp_path / "sets" / made / "manifest.json").read_text())
     assert found["made_at"] == manifest["made_at"]
+
+
+def test_a_folder_that_is_missing_is_no_folder_without_sets(tmp_path: Path) -> None:
+    said = f"Cannot use {tmp_path}/missing: No such file or directory."
+    assert errors_of(tmp_path / "missing") == [said] * 4
+
+
+@pytest.mark.parametrize("part", ["", "sets", "sets/{}", "sets/{}/manifest.json"])
+def test_what_cannot_be_read_is_named(part: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "backup"
+        made = backup.make(folder).name
+        hidden = folder / part.format(made)
+        for path in (folder.parent, folder, folder / "sets", folder / "sets" / made):
+            path.chmod(0o755)
+        hidden.chmod(0)
+        with without_rights_of_root(), pytest.raises(CommandError) as refused:
+            listed(folder)
+        hidden.chmod(0o700)
+    named = hidden / "manifest.json" if part == "sets/{}" else hidden
+    assert str(refused.value) == f"Cannot use {named}: Permission denied."
+
+
+def test_an_empty_folder_is_said_to_have_no_backups(tmp_path: Path) -> None:
+    (tmp_path / "sets" / "unfinished").mkdir(parents=True)
+    (tmp_path / "sets" / "file").touch()
+    said = f"There are no backups in {tmp_path}."
+    assert listed(tmp_path) == [said]
+    out = StringIO()
+    call_command("restore", "--from", str(tmp_path), "--list", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == []
+    with pytest.raises(CommandError, match=said):
+        call_command("restore", "--from", str(tmp_path))
+    *_others, found = upgrade.check(tmp_path)
+    assert (found.state, found.message) == ("error", said)

@@ -481,7 +481,7 @@ def change(place: Path, **facts: Any) -> None:
         (cut, "damaged"),
         (of_the_future, "format 2"),
         (of_another_database, "another kind"),
-        (without_manifest, "no finished backup"),
+        (without_manifest, "no backups in"),
     ],
 )
 def test_restore_refuses_a_set_that_is_not_what_was_written(
@@ -513,7 +513,7 @@ def test_files_are_there_before_the_rows_that_name_them(
 
 
 def test_restore_refuses_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="no finished backup"):
+    with pytest.raises(CommandError, match="There are no backups in"):
         call_command("restore", "--from", str(tmp_path))
 
 

@@ -22,7 +22,7 @@ from hub.operations.diagnosis.report import NAMED
 from hub.operations.supervisor import Supervisor
 from hub.protocols.huggingface.xet import staging
 from registry import storage
-from registry.accounts import users
+from registry.accounts import deletion, disabling, users
 from registry.adapters import services as adapters
 from registry.jobs import queue
 from registry.jobs.worker_process import drain
@@ -108,6 +108,19 @@ def test_token_of_scope_admin_is_for_staff() -> None:
         run("token", "--user", "anna", "--scopes", "admin")
     users.set_staff(actor=None, user=anna, is_staff=True)
     assert run("token", "--user", "anna", "--scopes", "admin").startswith("lor_")
+
+
+def test_token_refuses_accounts_that_cannot_use_it() -> None:
+    anna = users.create_user(name="anna")
+    run("token", "--user", "anna")
+    disabling.disable(actor=None, user=anna, reason="left")
+    with pytest.raises(CommandError, match=r"is disabled\. `manage\.py user enable`"):
+        run("token", "--user", "anna")
+    assert run("token", "--user", "anna", "--revoke-all") == "0 revoked.\n"
+    deletion.delete(actor=None, user=anna)
+    with pytest.raises(CommandError, match="was deleted"):
+        run("token", "--user", f"deleted-{anna.pk}")
+    assert not anna.access_tokens.exists()
 
 
 def test_token_revokes_all_of_a_user() -> None:

@@ -239,7 +239,7 @@ def test_a_backup_that_cannot_be_read_is_named_instead_of_the_store(tmp_path: Pa
         call_command("restore", "--from", str(tmp_path))
     (place / "blobs.txt").unlink()
     (place / "manifest.json").unlink()
-    with pytest.raises(CommandError, match="There is no finished backup in"):
+    with pytest.raises(CommandError, match="There are no backups in"):
         call_command("restore", "--from", str(tmp_path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_doctor_says_that_the_database_cannot_be_reached(tmp_path: Path) -> None
     assert "The database cannot be reached: " in done.stdout
     assert "Check LORARY_DATABASE_URL" in done.stdout
     assert "manage.py migrate" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "pool"),
+    [("backup --to {}/backup", "0"), ("user list", "0"), ("migrate", "0"), ("user list", "6")],
+)
+def test_commands_say_that_the_database_cannot_be_reached(
+    tmp_path: Path, command: str, pool: str
+) -> None:
+    url = "postgres://a:b@127.0.0.1:1/c"
+    done = manage(tmp_path, command.format(tmp_path), DATABASE_URL=url, DATABASE_POOL=pool)
+    assert done.returncode == 1
+    said = r"\S+: The database cannot be reached: .+[.?] Check LORARY_DATABASE_URL, .+"
+    assert re.fullmatch(said, done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
 
 
 def test_a_command_whose_reader_stops_is_quiet(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
+from django.utils import timezone
 
 from registry.accounts import quotas
 from registry.adapters import services as adapters
@@ -136,6 +137,8 @@ def test_accounts_are_listed_by_name_and_state(ada: User, bob: User) -> None:
     assert run("list", "--staff") == "ada  never signed in, staff\n"
     assert run("list", "--search", "bob@").startswith("bob  ")
     assert run("list", "--deleted") == "There are no users.\n"
+    User.objects.create(username="root")  # as Django's createsuperuser does, without a namespace
+    assert "root  never signed in\n" in run("list")
     [row] = json.loads(run("list", "--disabled", "--json"))["users"]
     assert (row["name"], row["is_active"], row["disabled_reason"]) == ("bob", False, "Spam")
 
@@ -173,7 +176,8 @@ def test_programs_hear_what_changed(ada: User, token_of: Callable[..., str]) -> 
     assert run("revoke-tokens", "ada") == "0 tokens of ada revoked.\n"
     assert not AccessToken.objects.filter(revoked_at=None).exists()
     assert json.loads(run("enable", "ada", "--json"))["changed"] is False
-    assert run("disable", "ada", "--reason", "x") == "ada is disabled.\n"
+    token_of(ada)
+    assert run("disable", "ada", "--reason", "x") == "ada is disabled; 1 access token revoked.\n"
     assert run("disable", "ada", "--reason", "x") == "ada is disabled already.\n"
     assert run("enable", "ada") == "ada is enabled.\n"
     assert run("reset-totp", "ada") == "The second factor of ada was not set up.\n"
@@ -215,7 +219,10 @@ def test_a_deletion_is_confirmed_by_the_name(
     out = run("delete", "ada", "--transfer-to", "bob")
     assert out.endswith(f"ada was deleted; it is deleted-{ada.pk} now.\n")
     assert bob.namespace.adapters.get().name == "noir"
-    assert run("list", "--deleted").startswith(f"deleted-{ada.pk}  deleted 20")
+    today = f"{timezone.now():%Y-%m-%d}"
+    assert run("list", "--deleted") == f"deleted-{ada.pk}  deleted {today}, was ada\n"
+    [row] = json.loads(run("show", "ada", "--json"))["users"]
+    assert (row["name"], row["former_names"]) == (f"deleted-{ada.pk}", ["ada"])
     assert "bytes" not in run("show", "ada")
     with pytest.raises(CommandError, match="was deleted"):
         run("enable", "ada")

@@ -13,8 +13,9 @@ from django.db import DatabaseError
 
 from hub.http.problems import is_full
 from hub.management.options import whole_number
-from hub.management.progress import Help, Meter, place_problem, problem_lines
+from hub.management.progress import Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
+from hub.operations.failures import place_problem, unreachable
 from hub.operations.missing_database import missing_hub
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
@@ -153,6 +154,8 @@ def _reason(error: Exception, folder: Path) -> str:
         return str(error)
     if is_full(error):
         return f"The disk of the hub's database is full: {error}."
+    if away := unreachable(error):
+        return away
     message = f"Database error: {error}. Is it this hub's database? Run `manage.py migrate`."
     return missing_hub() or message
 

@@ -13,17 +13,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from hub.management.progress import MEND, Help, Meter, place_problem, problem_lines
+from hub.management.progress import MEND, Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.operations.backup import Restored
 from hub.operations.backup_sets import BackupSet
+from hub.operations.failures import place_problem
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError, StorageFull
 
 EPILOG = """\
 The database of LORARY_DATABASE_URL must be empty; for SQLite, the file must not exist. Files are
-copied into LORARY_STORAGE; existing ones stay. The database of an older release is migrated.
+copied into LORARY_STORAGE; existing ones stay. The database of an older release is migrated; that
+of a newer one is refused.
 
 Without --set, the newest complete set is restored, or the newest readable one if none is complete;
 newer incomplete or damaged ones are skipped and named. A set of rows alone is complete if it says
@@ -61,6 +63,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--set", metavar="NAME", help="the set to restore; default: the newest complete one"
         )
+        parser.add_argument(
+            "--newer-anyway",
+            action="store_true",
+            help="restore a set of a newer release, whose database this one may not know",
+        )
         parser.add_argument("--list", action="store_true", help="only list the sets, oldest first")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
@@ -68,7 +75,7 @@ class Command(BaseCommand):
         """Restore; exit with 1 if files are missing."""
         folder = options["folder"].absolute()
         if options["list"]:
-            self._list(backup_sets.sets(folder), is_json=options["json"])
+            self._list(folder, is_json=options["json"])
             return
         meter = Meter("restored", is_quiet=options["json"])
         try:
@@ -79,7 +86,9 @@ class Command(BaseCommand):
             ):
                 taken = backup_sets.chosen(folder, options["set"])
                 skipped = [] if options["set"] else _newer(folder, taken)
-                result = backup.restore(folder, taken.name, progress=meter)
+                result = backup.restore(
+                    folder, taken.name, takes_newer=options["newer_anyway"], progress=meter
+                )
         except StorageFull as error:  # the store's errors about one file are in the result
             raise CommandError(place_problem(settings.LORARY.storage, error)) from error
         except OSError as error:
@@ -101,7 +110,11 @@ class Command(BaseCommand):
             self._say(result, taken, skipped)
         sys.exit(0 if is_whole else 1)
 
-    def _list(self, found: list[BackupSet], *, is_json: bool) -> None:
+    def _list(self, folder: Path, *, is_json: bool) -> None:
+        try:
+            found = backup_sets.sets(folder)
+        except OSError as error:
+            raise CommandError(place_problem(folder, error)) from error
         if is_json:
             facts = [
                 {**asdict(one), "is_whole": one.is_whole, "made_at": one.made_at.isoformat()}
@@ -109,6 +122,8 @@ class Command(BaseCommand):
             ]
             self.stdout.write(json.dumps(facts))
             return
+        if not found:
+            self.stdout.write(backup_sets.none_in(folder))
         for one in found:
             parts = (one.name, _age(one), *_contents(one), _state(one))
             self.stdout.write("  ".join(filter(None, parts)))

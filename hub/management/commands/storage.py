@@ -18,8 +18,9 @@ from django.utils import timezone
 
 from hub.config import save_move
 from hub.management.options import whole_number
-from hub.management.progress import MEND, Help, Meter, listed, place_problem, problem_lines
+from hub.management.progress import MEND, Help, Meter, listed, problem_lines
 from hub.operations import process_lock
+from hub.operations.failures import place_problem
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
 from registry import events, storage

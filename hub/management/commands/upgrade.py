@@ -13,7 +13,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import Help
 from hub.operations import upgrade
-from hub.operations.backup_sets import BackupInvalid
 from hub.operations.missing_database import missing_hub
 from hub.setting_checks import TAG
 
@@ -50,7 +49,7 @@ class Command(BaseCommand):
             raise CommandError(missing)
         try:
             found = list(upgrade.check(options["backups"]))
-        except (BackupInvalid, OSError) as error:
+        except OSError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps({"findings": [asdict(one) for one in found]}))

@@ -105,6 +105,7 @@ class Command(BaseCommand):
         try:
             if action == "list":
                 rows = selectors.listing(words=options["search"], state=options["state"])
+                rows = rows.prefetch_related("namespace__names")
                 self._print([_document(user) for user in rows], options, "users")
             elif action == "quota":
                 self._quota(options)
@@ -273,8 +274,10 @@ def _change(action: str, user: User, options: dict[str, Any]) -> tuple[str, bool
     """Run an action on one account; return a sentence, and whether anything changed."""
     name = user.username
     if action == "disable":
+        count = sum(token.is_live for token in user.access_tokens.all())
         is_changed = disabling.disable(actor=None, user=user, reason=options["reason"])
-        return f"{name} is disabled{'' if is_changed else ' already'}.", is_changed
+        revoked = f"; {counted(count, 'access token')} revoked" if is_changed else " already"
+        return f"{name} is disabled{revoked}.", is_changed
     if action == "enable":
         is_changed = disabling.enable(actor=None, user=user)
         return f"{name} is enabled{'' if is_changed else ' already'}.", is_changed
@@ -300,9 +303,15 @@ def _document(user: User) -> dict[str, Any]:
         "is_staff": user.is_staff,
         "disabled_reason": user.disabled_reason,
         "deleted_at": user.deleted_at,
+        "former_names": _former_names(user) if user.deleted_at else [],
         "created_at": user.date_joined,
         "last_signed_in": user.last_login,
     }
+
+
+def _former_names(user: User) -> list[str]:
+    names = sorted(user.namespace.names.all(), key=lambda one: one.pk)
+    return [one.key for one in names if one.key != user.namespace.key]
 
 
 def _usage(namespace: Namespace) -> dict[str, Any]:
@@ -323,6 +332,7 @@ def _line(row: dict[str, Any]) -> str:
         parts += ["staff"] if row["is_staff"] else []
         if row["deleted_at"]:
             parts.append(f"deleted {row['deleted_at']:%Y-%m-%d}")
+            parts.append(f"was {', '.join(row['former_names'])}")
         elif not row["is_active"]:
             parts.append(f"disabled: {row['disabled_reason'] or 'no reason given'}")
     if "used_bytes" in row:
