@@ -17,9 +17,9 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from hub.operations import backup, database_dumps, doctor, probes, process_lock
+from hub.operations import backup, backup_sets, database_dumps, doctor, probes, process_lock
 from registry import events, storage
-from registry.models import Event
+from registry.models import Blob, Event
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -222,6 +222,32 @@ def test_a_failed_restore_names_what_could_not_be_written(
         call_command("restore", "--from", str(tmp_path / "backup"))
 
     def cannot(_rows: Path) -> None:
+def test_what_cannot_be_deleted_does_not_stop_the_rest(tmp_path: Path) -> None:
+    gone = blob_of(b"withdrawn since")
+    backup.make(tmp_path)
+    Blob.objects.filter(pk=gone.pk).update(is_stored=False)
+    (tmp_path / "sets" / "0").touch()  # comes first, and is no folder
+    out = StringIO()
+    with pytest.raises(SystemExit, match="3"):
+        call_command("backup", "--to", str(tmp_path), "--keep", "1", stdout=out)
+    said = out.getvalue()
+    assert "1 file removed" in said
+    assert f"Not all old data was removed: Cannot use {tmp_path}/sets/0: Not a directory." in said
+    assert len(backup_sets.sets(tmp_path)) == 1
+
+
+def test_a_set_that_cannot_be_deleted_keeps_its_files(tmp_path: Path) -> None:
+    kept = blob_of(b"withdrawn since")
+    place = tmp_path / "sets" / backup.make(tmp_path).name
+    Blob.objects.filter(pk=kept.pk).update(is_stored=False)
+    place.rename(tmp_path / "kept")
+    place.symlink_to(tmp_path / "kept")  # the command does not delete through links
+    backup.make(tmp_path)
+    count, failed = backup_sets.prune(tmp_path, 1)
+    assert (count, failed is None) == (0, False)
+    assert len(list((tmp_path / "files").rglob(kept.sha256))) == 1
+
+
         raise OSError(errno.EROFS, "Read-only file system", "/data/lorary.sqlite3")
 
     monkeypatch.setattr("hub.operations.database_dumps.restore", cannot)
