@@ -125,7 +125,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except FAILURES as error:
             reason = _reason(error, folder)
-            backup.record_failure(folder, reason)
+            backup.record_failure(folder, reason, with_files=not options["rows_only"])
             raise CommandError(reason) from error
         meter.end()
         return made, pruned, reason
