@@ -76,6 +76,7 @@ def test_an_uploads_list_asks_a_fixed_number_of_questions(
         with django_assert_num_queries(3):
             assert len(as_ada.send("get", f"uploads?limit={limit}").json()["results"]) == limit
 
+        assert not any("is_kept" in query["sql"] for query in asked)  # only the page shows it
 
 def test_a_version_asks_a_fixed_number_of_questions(
     stranger: Caller,
