@@ -150,7 +150,7 @@ def make(
         facts = {
             **_manifest(rows, made),
             "with_files": with_files,
-            "is_in_bucket": settings.LORARY.storage.startswith("s3:"),
+            "is_in_bucket": _is_in_bucket(),
             "has_fewer": has_fewer,
         }
         write(place / "manifest.json", json.dumps(facts))
@@ -163,10 +163,20 @@ def make(
     return made
 
 
-def record_failure(folder: Path, reason: str) -> None:
+def record_failure(folder: Path, reason: str, *, with_files: bool = True) -> None:
     """Record an attempt that saved nothing, unless the database cannot be written."""
+    facts: dict[str, Any] = {"folder": str(folder), "reason": reason[:500]}
+    if not with_files:
+        facts["rows_only"] = True
+        if not _is_in_bucket():
+            facts["without_bucket"] = True
     with suppress(DatabaseError):
-        events.record(actor=None, verb="backup_failed", folder=str(folder), reason=reason[:500])
+        events.record(actor=None, verb="backup_failed", **facts)
+
+
+def _is_in_bucket() -> bool:
+    """Return whether the hub stores its files in a bucket."""
+    return settings.LORARY.storage.startswith("s3:")
 
 
 def last_failure() -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
@@ -33,6 +33,8 @@ FORMAT = 1
 IGNORED_LOSS = 5
 #: Keys of a manifest with files that could not be saved; older ones only have ``missing``.
 NOT_SAVED = ("missing", "damaged", "failed")
+#: Keys that every manifest has, and the types of their values.
+REQUIRED = {"made_at": str, "rows": str, "rows_sha256": str, "blobs_sha256": str, "blobs": int}
 
 
 class BackupInvalid(Exception):
@@ -113,10 +115,24 @@ def manifest_of(place: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         message = f"{place.name} is no finished backup: {error}"
         raise BackupInvalid(message) from error
-    if manifest["format"] != FORMAT:
-        message = f"{place.name} has format {manifest['format']}; this release reads {FORMAT}."
+    number = manifest.get("format") if isinstance(manifest, dict) else None
+    if number is not None and number != FORMAT:
+        message = f"{place.name} has format {number}; this release reads {FORMAT}."
+        raise BackupInvalid(message)
+    if number is None or not _is_complete(manifest):
+        message = f"{place / 'manifest.json'} is damaged: it lacks values. Use another set."
         raise BackupInvalid(message)
     return manifest
+
+
+def _is_complete(manifest: dict[str, Any]) -> bool:
+    """Return whether a manifest has every required value; its time must have a zone."""
+    if not all(isinstance(manifest.get(key), kind) for key, kind in REQUIRED.items()):
+        return False
+    try:
+        return datetime.fromisoformat(manifest["made_at"]).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def require_as_written(file: Path, sha256: str) -> None:
@@ -132,13 +148,13 @@ def require_as_written(file: Path, sha256: str) -> None:
     raise BackupInvalid(message)
 
 
-def prune(folder: Path, keep: int) -> int:
-    """Delete the sets that are not kept, and the files that no kept set refers to.
+def prune(folder: Path, keep: int) -> tuple[int, OSError | None]:
+    """Delete the sets that are not kept, and the files that no remaining set refers to.
 
     Files that were withdrawn from the hub therefore disappear from its backups as well.
 
     Returns:
-        Number of deleted files.
+        Number of deleted files, and the first error; what cannot be deleted does not stop it.
 
     Raises:
         SetShrunk: the newest set has far fewer files than an earlier one; nothing is deleted.
@@ -149,15 +165,23 @@ def prune(folder: Path, keep: int) -> int:
     whole = [one for one in found if one.is_whole]
     kept = {one.name for one in (*found[-keep:], *whole[-keep:])}
     named = {bytes.fromhex(sha256) for name in kept for sha256 in _kept_in(folder / "sets" / name)}
-    for place in (folder / "sets").iterdir():
+    errors, target, count = list[OSError](), files_of(folder), 0
+    for place in sorted((folder / "sets").iterdir()):
         if place.name not in kept:
-            shutil.rmtree(place)
-    target, count = files_of(folder), 0
+            try:
+                shutil.rmtree(place)
+            except OSError as error:
+                errors.append(error)
+                with suppress(BackupInvalid, OSError):  # it is no set any more
+                    named |= {bytes.fromhex(sha256) for sha256 in _kept_in(place)}
     for digest in migrate_store.sizes(target):
         if digest not in named:
-            target.delete(digest.hex())
-            count += 1
-    return count
+            try:
+                target.delete(digest.hex())
+                count += 1
+            except OSError as error:
+                errors.append(error)
+    return count, next(iter(errors), None)
 
 
 @contextmanager

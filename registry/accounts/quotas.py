@@ -74,8 +74,8 @@ def used_by(namespace: Namespace) -> int:
 def unpublished(user: User) -> QuerySet[Blob]:
     """Return blobs that a user uploaded and that none of their namespaces shows.
 
-    Blobs of adapters that were transferred from there do not count, nor does an upload older than
-    its blob: the bytes were deleted and uploaded again since.
+    Blobs of the user's revisions of adapters that were transferred from there do not count, nor
+    does an upload older than its blob: the bytes were deleted and uploaded again since.
     """
     grace = timezone.now() - timedelta(days=settings.LORARY.grace_days)
     verdict = grace - timedelta(days=settings.LORARY.upload_days)
@@ -90,7 +90,7 @@ def unpublished(user: User) -> QuerySet[Blob]:
     is_mine = Q(revision__adapter__namespace__in=mine)
     shown = shown_files().filter(is_mine, blob=OuterRef("pk"))
     was_mine = Q(revision__adapter__names__namespace__in=mine) & ~is_mine
-    moved = keeping_files().filter(was_mine, blob=OuterRef("pk"))
+    moved = keeping_files().filter(was_mine, revision__author=user, blob=OuterRef("pk"))
     rows = Blob.objects.filter(pk__in=uploaded.values("blob"), is_stored=True)
     return rows.filter(~Exists(shown), ~Exists(moved))
 

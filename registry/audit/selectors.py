@@ -128,7 +128,8 @@ def failed_backup() -> Event | None:
 
     A backup fails if nothing or not all was saved. It counts if it is the last one to its folder;
     after ``FAILURE_COUNTS`` only if it is the last one of all, because its folder may have been
-    replaced. A folder without any set does not count while others have some: it may be mistyped.
+    replaced. A folder without any set does not count while others have some, unless it failed at
+    least twice since the last complete set was made: it may be mistyped.
     """
     attempts = [_attempts(verb) for verb in ("backup_made", "backup_failed")]  # each by its index
     since = timezone.now() - FAILURE_COUNTS
@@ -138,23 +139,36 @@ def failed_backup() -> Event | None:
         rows = sorted(newest, key=lambda row: row.pk)[-1:]
     last = {row.facts.get("folder"): row for row in sorted(rows, key=lambda row: row.pk)}
     failed = (row for row in last.values() if row.verb == "backup_failed" or "lacking" in row.facts)
-    counting = (row for row in failed if _may_have_sets(row.facts.get("folder")))
+    counting = (row for row in failed if not _may_be_mistyped(row.facts.get("folder")))
     return max(counting, key=lambda row: row.pk, default=None)
 
 
 def _attempts(verb: str) -> QuerySet[Event]:
-    """Return the events of backups, newest first, without rows alone whose files no bucket has.
+    """Return the events of backups, newest first.
 
-    Those before a restore do not count: the rows of a set have no event of that set.
+    Backups with ``--rows-only`` of a hub without a bucket are left out.
     """
+    rows = _since_restore(verb).exclude(facts__has_keys=["lacking", "rows_only"])
+    return rows.exclude(facts__has_keys=["without_bucket", "rows_only"]).order_by("-pk")
+
+
+def _since_restore(verb: str) -> QuerySet[Event]:
+    """Return the events after the last restore: the rows of a set have no event of that set."""
     restored = Event.objects.filter(verb="backup_restored").order_by("-pk").first()
-    rows = Event.objects.filter(verb=verb, pk__gt=restored.pk if restored is not None else 0)
-    return rows.exclude(facts__has_keys=["lacking", "rows_only"]).order_by("-pk")
+    return Event.objects.filter(verb=verb, pk__gt=restored.pk if restored is not None else 0)
 
 
-def _may_have_sets(folder: str | None) -> bool:
-    made = Event.objects.filter(verb="backup_made")
-    return made.filter(facts__folder=folder).exists() or not made.exists()
+def _may_be_mistyped(folder: str | None) -> bool:
+    """Return whether a folder has no set, others have, and it failed at most once since the last.
+
+    An operator who changes the folder of the timer makes no further sets elsewhere.
+    """
+    made = _since_restore("backup_made")
+    if made.filter(facts__folder=folder).exists() or not made.exists():
+        return False
+    whole = made.exclude(facts__has_key="lacking").order_by("-pk").first()
+    failures = _attempts("backup_failed").filter(facts__folder=folder)
+    return failures.filter(pk__gt=whole.pk if whole is not None else 0).count() <= 1
 
 
 def page(filters: Filters, *, limit: int, before: int | None = None) -> list[Entry]:

@@ -50,18 +50,24 @@ def keeping_files() -> QuerySet[File]:
 def kept_for_owner() -> QuerySet[File]:
     """Return the files that keep an upload's blob where its owner may publish, drafts included.
 
-    For ``Exists`` in a query of uploads. Adapters that were transferred from there count. Other
-    users' files do not, because that would reveal that they exist.
+    For ``Exists`` in a query of uploads. Of adapters that were transferred from there, the owner's
+    own revisions count. Other users' files do not, because that would reveal that they exist.
     """
-    space = "revision__adapter__names__namespace"  # of all addresses that the adapter ever had
+    is_here = _is_writable_by_owner("revision__adapter__namespace")
+    was_here = _is_writable_by_owner("revision__adapter__names__namespace")  # of former addresses
+    is_moved = was_here & Q(revision__author=OuterRef("owner"))
+    return keeping_files().filter(is_here | is_moved, blob=OuterRef("blob"))
+
+
+def _is_writable_by_owner(space: str) -> Q:
+    """Return the condition that an upload's owner may publish in a namespace."""
     is_member = Q(
         **{
             f"{space}__memberships__user": OuterRef("owner"),
             f"{space}__memberships__role__in": WRITING_ROLES,
         }
     )
-    is_own = Q(**{f"{space}__user": OuterRef("owner")})
-    return keeping_files().filter(is_own | is_member, blob=OuterRef("blob"))
+    return Q(**{f"{space}__user": OuterRef("owner")}) | is_member
 
 
 def shown_files() -> QuerySet[File]:

@@ -21,7 +21,7 @@ from registry.errors import LoraryError
 from registry.models import Adapter, FileRole, Maturity, Revision, User, Version
 from registry.versions import contents, latest, publish
 from registry.versions import services as versions
-from registry.versions.details import Details
+from registry.versions.details import Details, Edit
 
 #: Maximum attempts to write a README if ``main`` moves meanwhile.
 TRIES = 5
@@ -37,8 +37,8 @@ def edit_adapter(*, actor: User, adapter: Adapter, **fields: Any) -> Adapter:  #
     return adapter
 
 
-def edit_version(*, actor: User, version: Version, details: Details) -> Version:
-    """Change the description of a version and update README.md."""
+def edit_version(*, actor: User, version: Version, details: Details | Edit) -> Version:
+    """Change the description of a version and update README.md; see ``versions.describe``."""
     with transaction.atomic():
         versions.describe(actor=actor, version=version, details=details)
         update_readme_on_commit(actor=actor, adapter=version.adapter)
@@ -56,8 +56,8 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     version = latest.latest_described_by_card(adapter, manifests.main_of(adapter))
     if version is not None:
         current = Details.of(version)
-        if (new := card.details(current)) != current:
-            versions.describe(actor=actor, version=version, details=new)
+        if card.details(current) != current:
+            versions.describe(actor=actor, version=version, details=card.details)
 
 
 def _describe(actor: User, adapter: Adapter, fields: dict[str, Any]) -> None:

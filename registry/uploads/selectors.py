@@ -44,11 +44,9 @@ def listing(user: User) -> QuerySet[Upload]:
 
 
 def overview(user: User, *, is_unfinished: bool = False) -> QuerySet[Upload]:
-    """Return the user's uploads, newest first, with ``parts_here``, ``arrived`` and ``is_kept``.
+    """Return the user's uploads, newest first, with ``parts_here`` and ``arrived`` (bytes).
 
-    The rows of parts are not read, because there may be thousands. ``arrived`` are bytes;
-    ``is_kept`` is whether an adapter that the user may publish to, or that was transferred from
-    there, has the file.
+    The rows of parts are not read, because there may be thousands.
 
     Args:
         is_unfinished: Whether to return only uploads that are received or checked now.
@@ -57,7 +55,12 @@ def overview(user: User, *, is_unfinished: bool = False) -> QuerySet[Upload]:
     if is_unfinished:
         rows = rows.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
     counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
-    return counted.annotate(is_kept=Exists(kept_for_owner())).prefetch_related("findings")
+    return counted.prefetch_related("findings")
+
+
+def with_kept(rows: QuerySet[Upload]) -> QuerySet[Upload]:
+    """Add ``is_kept``: whether ``kept_for_owner`` finds the file of the upload."""
+    return rows.annotate(is_kept=Exists(kept_for_owner()))
 
 
 def _of_parts(measure: Aggregate) -> Coalesce:

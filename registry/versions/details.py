@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -63,6 +63,10 @@ class Details:
         values: dict[str, Any] = {one.name: getattr(version, one.name) for one in fields(cls)}
         words = ("trigger_words", "optional_trigger_words")
         return cls(**values | {name: tuple(values[name]) for name in words})
+
+
+#: Returns changed details for the current ones.
+Edit = Callable[[Details], Details]
 
 
 def describe(version: Version, details: Details) -> None:

@@ -13,20 +13,27 @@ from registry.models import OUT_STATES, User, Version, VersionState
 from registry.versions import details as version_details
 from registry.versions import latest
 from registry.versions import publish as publishing
-from registry.versions.details import Details
+from registry.versions.details import Details, Edit
 
 
-def describe(*, actor: User, version: Version, details: Details) -> Version:
+def describe(*, actor: User, version: Version, details: Details | Edit) -> Version:
     """Change the description of a version, not README.md; see ``cards.services.edit_version``.
+
+    Args:
+        actor: Who edits it.
+        version: The version.
+        details: All details, or a function that changes the current ones: it gets them under the
+            lock, so that two simultaneous edits of different details both stay.
 
     Raises:
         Invalid: a detail is invalid.
         StateConflict: it was withdrawn.
     """
     user = permissions.require_adapter(actor, version.adapter)
-    version_details.check(details)
     with transaction.atomic():
         latest.lock(version)
+        details = details(Details.of(version)) if callable(details) else details
+        version_details.check(details)
         if version.state == VersionState.WITHDRAWN:
             text = _("%(version)s was withdrawn and can no longer be edited.")
             raise StateConflict(text % {"version": version.name}, state=version.state)

@@ -10,6 +10,7 @@ from previews.models import RenderState
 from registry.adapters import services as adapters
 from registry.models import Adapter, Version
 from registry.publication import services as publication
+from registry.versions import latest
 from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -73,8 +74,9 @@ def test_an_uploads_list_asks_a_fixed_number_of_questions(
         as_ada.send("post", "uploads", {"path": "a.safetensors", "size": 100})
     # The token with its user; uploads with their counts, and their findings.
     for limit in (1, 12):
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(3) as asked:
             assert len(as_ada.send("get", f"uploads?limit={limit}").json()["results"]) == limit
+        assert not any("is_kept" in query["sql"] for query in asked)  # only the page shows it
 
 
 def test_a_version_asks_a_fixed_number_of_questions(
@@ -200,6 +202,24 @@ def test_a_version_is_edited_field_by_field(
     assert told["optional_trigger_words"] == ["low sun"]
     assert told["strength"] == {"recommended": 0.7, "min": None, "max": 1.2}
     assert told["anatomy"]["base"]["declared"] == "sd1"
+
+
+def test_an_edit_keeps_what_another_one_changed_meanwhile(
+    as_ada: Caller,
+    noir: Adapter,
+    released: Callable[..., Version],
+    lora: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version, lock = released(noir, lora), latest.lock
+
+    def lock_later(row: Version) -> None:
+        Version.objects.filter(pk=version.pk).update(notes="meanwhile")
+        lock(row)
+
+    monkeypatch.setattr(latest, "lock", lock_later)
+    told = as_ada.send("patch", "adapters/ada/noir/versions/v1", {"label": "final"}).json()
+    assert (told["label"], told["notes"]) == ("final", "meanwhile")
 
 
 BODIES = [

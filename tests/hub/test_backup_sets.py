@@ -174,9 +174,23 @@ def test_a_release_takes_the_sets_that_it_made_after_going_back(tmp_path: Path) 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}'])
 def test_a_manifest_without_its_values_is_damaged(tmp_path: Path, text: str) -> None:
-    (tmp_path / "sets" / backup.make(tmp_path).name / "manifest.json").write_text(text)
+    made = backup.make(tmp_path).name
+    file = tmp_path / "sets" / made / "manifest.json"
+    file.write_text(text)
     (line,) = listed(tmp_path)
     assert line.endswith("damaged")
+    with pytest.raises(CommandError, match=f"{file} is damaged"):
+        call_command("restore", "--from", str(tmp_path), "--set", made)
+    out = StringIO()
+    with pytest.raises(SystemExit, match="3"):
+        call_command("backup", "--to", str(tmp_path), "--keep", "2", "--json", stdout=out)
+    assert f"{file} is damaged" in json.loads(out.getvalue())["not_pruned"]
+
+
+def test_a_time_without_a_zone_is_damaged(tmp_path: Path) -> None:
+    change(tmp_path, backup.make(tmp_path).name, made_at="2026-11-26T04:50:00")
+    backup.make(tmp_path)
+    assert [one.is_readable for one in backup_sets.sets(tmp_path)] == [False, True]
 
 
 def test_times_in_the_list_are_in_iso_format(tmp_path: Path) -> None:

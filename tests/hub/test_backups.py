@@ -195,7 +195,7 @@ def test_a_hub_that_lost_most_of_its_files_pushes_out_nothing(folder: Path) -> N
     for _ in range(3):
         code, said = run("backup", "--to", str(folder), "--keep", "1")
         assert code == 3
-        assert "Older backups were not removed: this one contains 7 files" in said
+        assert "Not all old data was removed: this one contains 7 files" in said
         assert "--prune-anyway" in said
     assert (len(names(folder)), digests(folder)) == (4, full)
     document = json.loads(run("backup", "--to", str(folder), "--keep", "1", "--json")[1])
@@ -342,7 +342,7 @@ def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Pat
     cut(folder / "sets" / first)
     Blob.objects.filter(sha256=gone).update(is_stored=False)
     code, said = run("backup", "--to", str(folder), "--keep", "2")
-    assert (code, "were not removed" in said, "damaged" in said) == (3, True, True)
+    assert (code, "Not all old data" in said, "damaged" in said) == (3, True, True)
     assert digests(folder) == {gone}
 
 

@@ -17,9 +17,9 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from hub.operations import backup, database_dumps, doctor, probes, process_lock
+from hub.operations import backup, backup_sets, database_dumps, doctor, probes, process_lock
 from registry import events, storage
-from registry.models import Event
+from registry.models import Blob, Event
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -168,6 +168,38 @@ def test_a_failure_in_a_folder_that_was_replaced_ends_after_a_day() -> None:
     assert not gauge()
 
 
+def test_a_new_folder_of_the_timer_has_failed_the_second_time() -> None:
+    attempt("/old", hours=30)
+    attempt("/new", hours=25, fails=True)
+    assert not gauge()  # a person may have mistyped it
+    attempt("/new", hours=1, fails=True)
+    assert "(/new): full" in backup.last_failure()
+    attempt("/old", hours=0)
+    assert not gauge()
+
+
+def test_sets_from_before_a_restore_do_not_hide_a_failure() -> None:
+    attempt("/old", hours=30)
+    events.record(actor=None, verb="backup_restored", subject="its last one")
+    attempt("/new", hours=1, fails=True)
+    assert gauge()
+
+
+def test_a_failure_of_rows_alone_is_not_kept_where_their_success_ends_nothing(
+    tmp_path: Path, own_settings: Callable[..., None]
+) -> None:
+    blob_of(b"in a folder")
+    (tmp_path / "full").touch()
+    failure_of(tmp_path / "full", "--rows-only")
+    assert not gauge()
+    own_settings(storage="s3://hub?endpoint=http://127.0.0.1:1")
+    failure_of(tmp_path / "full", "--rows-only")
+    assert gauge()
+    (tmp_path / "full").unlink()
+    backup.make(tmp_path / "full", with_files=False)
+    assert not gauge()
+
+
 def test_a_mistyped_folder_has_not_failed_unless_no_other_has_a_set(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     failure_of(tmp_path / "file")
@@ -188,6 +220,32 @@ def test_a_backup_that_cannot_remove_old_ones_has_not_failed(tmp_path: Path) -> 
     assert told["not_pruned"] == f"Cannot use {tmp_path}/sets/notes: Not a directory."
     assert not backup.last_failure()
     assert Event.objects.filter(verb="backup_made").count() == 2
+
+
+def test_what_cannot_be_deleted_does_not_stop_the_rest(tmp_path: Path) -> None:
+    gone = blob_of(b"withdrawn since")
+    backup.make(tmp_path)
+    Blob.objects.filter(pk=gone.pk).update(is_stored=False)
+    (tmp_path / "sets" / "0").touch()  # comes first, and is no folder
+    out = StringIO()
+    with pytest.raises(SystemExit, match="3"):
+        call_command("backup", "--to", str(tmp_path), "--keep", "1", stdout=out)
+    said = out.getvalue()
+    assert "1 file removed" in said
+    assert f"Not all old data was removed: Cannot use {tmp_path}/sets/0: Not a directory." in said
+    assert len(backup_sets.sets(tmp_path)) == 1
+
+
+def test_a_set_that_cannot_be_deleted_keeps_its_files(tmp_path: Path) -> None:
+    kept = blob_of(b"withdrawn since")
+    place = tmp_path / "sets" / backup.make(tmp_path).name
+    Blob.objects.filter(pk=kept.pk).update(is_stored=False)
+    place.rename(tmp_path / "kept")
+    place.symlink_to(tmp_path / "kept")  # the command does not delete through links
+    backup.make(tmp_path)
+    count, failed = backup_sets.prune(tmp_path, 1)
+    assert (count, failed is None) == (0, False)
+    assert len(list((tmp_path / "files").rglob(kept.sha256))) == 1
 
 
 def test_a_set_that_lacks_files_has_failed(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import time
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from hub.management.commands import worker
 from registry.jobs import queue
 from registry.models import Job, JobState, Worker, WorkerWish
 from tests.running import RunningHub
@@ -129,6 +131,23 @@ def test_a_drained_worker_ends_and_is_not_started_again(tmp_path: Path) -> None:
     said = hub.log.read_text()
     assert f"worker {checks['name']} started for checks" in said
     assert f"worker {checks['name']} stopped: SIGTERM" in said
+
+
+def test_the_log_says_how_a_worker_ended_without_a_signal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    celery, poller = Mock(exitcode=1), Mock()
+    monkeypatch.setattr(worker, "_Worker", lambda **_options: celery)
+    monkeypatch.setattr(worker, "Poller", lambda *_queues, **_options: poller)
+    for name in ("_end_by_signals", "tracing", "identity", "queue"):
+        monkeypatch.setattr(worker, name, Mock())
+    with caplog.at_level("INFO", logger=worker.log.name):
+        assert worker._work(["checks"], ["checks"]) == 1
+        assert caplog.messages[-1].endswith(" stopped: exit code 1")
+        celery.start.side_effect = OSError("lost")
+        with pytest.raises(OSError, match="lost"):
+            worker._work(["checks"], ["checks"])
+        assert caplog.messages[-1].endswith(" stopped: an error")
 
 
 @contextmanager

@@ -78,6 +78,20 @@ def test_uploads_are_not_asked_for_again(ada: User, bob: User, noir: Adapter) ->
     assert moved.state == UploadState.ACCEPTED
 
 
+def test_what_the_new_owner_adds_later_does_not_show_in_uploads(
+    ada: User, bob: User, noir: Adapter
+) -> None:
+    release(noir, LORA)
+    move(ada, bob)
+    loose, before = accept(ada, OTHER, "other.safetensors"), used(ada)
+    noir.refresh_from_db()
+    release(noir, OTHER)
+    Adapter.objects.update(visibility=Visibility.PRIVATE)
+    assert [one.pk for one in selectors.waiting(ada)] == [loose.pk]
+    assert used(ada) == before > 0
+    uploads.cancel(actor=ada, upload=loose)
+
+
 @pytest.mark.postgresql  # SQLite has one writer at a time
 def test_what_is_published_and_created_at_once_moves_too(
     ada: User, bob: User, noir: Adapter

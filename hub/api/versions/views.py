@@ -147,9 +147,13 @@ class VersionView(VersionEndpoint):
     def patch(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Change the details of a version; omitted ones stay. Files never change."""
         row = self.version(owner, name, version)
-        details = dataclasses.replace(Details.of(row), **self.body(DetailsIn, is_partial=True))
+        changes = self.body(DetailsIn, is_partial=True)
+
+        def change(details: Details) -> Details:
+            return dataclasses.replace(details, **changes)
+
         return self.answer(
-            VersionOut, cards.edit_version(actor=self.actor, version=row, details=details)
+            VersionOut, cards.edit_version(actor=self.actor, version=row, details=change)
         )
 
     @extend_schema(operation_id="versions_discard", tags=["versions"], responses={204: None})

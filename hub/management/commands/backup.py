@@ -36,7 +36,7 @@ a wrong LORARY_DATA creates. A restored hub keeps its folder.
 
 Exit code 1: the listed files could not be copied, and all other files are in the backup; or nothing
 could be saved, and the error says why (with --json also as "error").
-Exit code 3: the backup was made, but older ones were not removed; the output says why.
+Exit code 3: the backup was made, but not all old data was removed; the output says why.
 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
@@ -126,7 +126,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except FAILURES as error:
             reason = _reason(error, folder)
-            backup.record_failure(folder, reason)
+            backup.record_failure(folder, reason, with_files=not options["rows_only"])
             raise CommandError(reason) from error
         meter.end()
         return made, pruned, reason
@@ -141,7 +141,7 @@ class Command(BaseCommand):
         if pruned:
             self.stdout.write(f"{counted(pruned, 'file')} removed (not in any kept backup)")
         if reason:
-            self.stdout.write(f"Older backups were not removed: {reason}")
+            self.stdout.write(f"Not all old data was removed: {reason}")
         for line in problem_lines(files):
             self.stdout.write(line)
 
@@ -171,9 +171,10 @@ def _require_sensible(options: dict[str, Any]) -> None:
 
 
 def _prune(folder: Path, keep: int) -> tuple[int, str]:
-    """Prune old sets; return the number of deleted files, or why not all could be deleted."""
+    """Prune old sets; return the number of deleted files, and why not everything was deleted."""
     try:
-        return backup_sets.prune(folder, keep), ""
+        count, failed = backup_sets.prune(folder, keep)
+        return count, place_problem(folder, failed) if failed is not None else ""
     except (backup_sets.SetShrunk, backup_sets.BackupInvalid) as error:
         return 0, str(error)
     except OSError as error:

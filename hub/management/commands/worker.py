@@ -95,6 +95,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
     poller.start()  # not when the broker responds: this worker runs jobs without it
+    ended = "an error"
     try:
         log.info("worker %s started for %s", identity.worker_name(), ", ".join(queues))
         worker = _Worker(
@@ -111,9 +112,11 @@ def _work(names: list[str], queues: list[str]) -> int:
         worker.start()
         poller.end()
         queue.release_own()  # an interrupted job does not wait for its lease
-        return int(worker.exitcode or 0)
+        code = int(worker.exitcode or 0)
+        ended = f"exit code {code}"
+        return code
     finally:
-        log.info("worker %s stopped: %s", identity.worker_name(), _reason or "an error")
+        log.info("worker %s stopped: %s", identity.worker_name(), _reason or ended)
 
 
 def _end_when_idle() -> None:

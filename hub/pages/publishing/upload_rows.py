@@ -101,11 +101,12 @@ def limits(namespace: Namespace | None = None) -> Limits:
 
 def upload_row(user: User, upload: Upload) -> UploadRow:
     """Return the row of a user's upload."""
-    return upload_rows_of(user, [upload_selectors.overview(user).get(pk=upload.pk)])[0]
+    rows = upload_selectors.with_kept(upload_selectors.overview(user))
+    return upload_rows_of(user, [rows.get(pk=upload.pk)])[0]
 
 
 def upload_rows_of(user: User, rows: Sequence[Upload]) -> list[UploadRow]:
-    """Return the rows of uploads from ``registry.uploads.selectors.overview``."""
+    """Return the rows of uploads from ``registry.uploads.selectors.with_kept``."""
     (versions, adapters), checked = upload_selectors.holders(user, rows), checked_bytes(rows)
     return [
         _upload_row(row, versions.get(row.pk), adapters.get(row.pk), checked.get(row.pk, 0))

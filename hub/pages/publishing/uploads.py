@@ -29,7 +29,7 @@ MOST_ALIKE = 5
 def index(request: HttpRequest) -> HttpResponse:
     """List a user's uploads, newest first."""
     user = require_user(request.user)
-    rows = upload_selectors.overview(user)
+    rows = upload_selectors.with_kept(upload_selectors.overview(user))
     if before := _before(request):
         rows = rows.filter(pk__lt=before)
     found = list(rows[: PER_PAGE + 1])
