@@ -99,6 +99,21 @@ def test_weak_parts_do_not_make_the_others_overflow(tmp_path: Path) -> None:
         assert distance(updates(out)[name], update) <= 1e-6
 
 
+def test_a_result_that_overflows_leaves_no_folder(tmp_path: Path) -> None:
+    pairs = some_pairs(seed=0)
+    bias = {f"{pairs[0].name}.diff_b": np.ones(len(pairs[0].up))}
+    source = write_pairs(tmp_path / "one.safetensors", pairs, more=bias)
+    (tmp_path / "old").mkdir()
+    settings = MergeSettings(mode="linear", dtype="F16")
+    for folder in ("old", "new"):
+        out = tmp_path / folder / "deep" / "out.safetensors"
+        with pytest.raises(AlgebraError) as caught:
+            merge([source, source], out, strengths=(1e6, 1), settings=settings)
+        assert caught.value.code == "overflow"
+    assert not (tmp_path / "new").exists()
+    assert [*(tmp_path / "old").iterdir()] == []
+
+
 def test_linear_needs_no_rank_for_what_the_files_share(stack: list[Path]) -> None:
     twin = stack[0].with_name("twin.safetensors")
     twin.write_bytes(stack[0].read_bytes())

@@ -284,6 +284,11 @@ def test_details_of_a_version_are_edited_and_others_stay(hub: Hub, run: Run, fak
         hub.edit_version(NAME, label="x")
     with pytest.raises(errors.Invalid, match="Enter a strength from -10 to 10"):
         hub.edit_version(one, strength=float("nan"))
+    refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
+    for family, said in (("sdlx", "Did you mean sdxl"), ("sdxl", "No.")):
+        fake.answers = [("versions/v1", 400, {}, refused)]
+        with pytest.raises(errors.Invalid, match=said):
+            hub.edit_version(one, family=family)
 
 
 def test_an_edit_without_a_field_or_of_another_object_is_wrong_usage(
@@ -295,6 +300,8 @@ def test_an_edit_without_a_field_or_of_another_object_is_wrong_usage(
         [NAME, "--rating", "odd"], ["pack:a/b", "--title", "x"],
     ):  # fmt: skip
         assert run("edit", *words).code == 2, words
+    assert "change: --title, --summary" in run("edit", NAME).err
+    assert "change: --trigger, --optional-trigger" in run("edit", f"{NAME}@v1").err
     assert run("edit", NAME, "--card", "none.md").code == 3
     assert fake.seen == []
 

@@ -114,6 +114,12 @@ def test_in_a_project_the_hub_of_sync_is_asked(
     monkeypatch.delenv("LORARY_ENDPOINT")
     ran = run("doctor")
     assert (ran.code, f"hub       {fake.url} answers" in ran.out) == (0, True), ran.out
+    assert "sign in with `lorary login`" in ran.out
+    (tmp_path / "lorary.toml").write_text(f'hub = "{fake.url}"\n')
+    monkeypatch.setenv("LORARY_TOKEN", "lor_secret")
+    (row,) = [one for one in run("doctor", "--json").documents if one["check"] == "token"]
+    sentence = f"LORARY_TOKEN was not sent to {fake.url}: set LORARY_ENDPOINT to this address, too"
+    assert (row["state"], row["message"].endswith(sentence)) == ("warning", True), row
     (tmp_path / "lorary.toml").write_text('hub = "http://127.0.0.1:9"\n')
     ran = run("doctor", "--json")
     assert (ran.code, states(ran)["hub"]) == (5, "error")

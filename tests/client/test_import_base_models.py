@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.library.importing.fields import Field, combined, text_of
+from lorary.library.sidecars.reading import Value
 from tests.builders.adapters import Target, kohya
 
 if TYPE_CHECKING:
@@ -47,6 +49,20 @@ def test_a_base_model_that_the_header_chose_is_not_proven(
     (version,) = published(fake)
     assert (version.get("family", ""), version.get("lineage", "")) == declared
     assert f"family: {source}" in version["notes"]
+
+
+@pytest.mark.parametrize(("family", "lineage"), [("sd1", "Stable Diffusion 1.5"), ("flux1", "")])
+def test_a_version_keeps_its_checkpoint_if_that_of_the_run_does_not_fit(
+    family: str, lineage: str
+) -> None:
+    own = {
+        "family": Field(Value("family", family, "tensors", "proven")),
+        "lineage": Field(Value("lineage", "Stable Diffusion 1.5", "header", "claimed")),
+    }
+    shared = {"lineage": Field(Value("lineage", "Pony", "noir.json", "declared"))}
+    assert text_of(combined(own, shared), "lineage") == lineage
+    fitting = {**shared, "family": Field(Value("family", "sdxl", "noir.json", "declared"))}
+    assert text_of(combined(own, fitting), "lineage") == "Pony"
 
 
 def test_a_sidecar_names_base_model_checkpoint_and_licence(

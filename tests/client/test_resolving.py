@@ -213,7 +213,11 @@ def test_pulling_says_what_was_downloaded_and_writes_sidecars(
     ran = run(*words, "--sidecars", "a1111")
     assert f"1 file downloaded to {folder}." in ran.err
     assert (folder / "noir.json").is_file()
+    (folder / "noir.json").unlink()
     assert "downloaded" not in run(*words).err
+    assert not (folder / "noir.json").exists()
+    run(*words, "--sidecars", "a1111")
+    assert (folder / "noir.json").is_file()  # of weights that were here already
     for wrong in (words[:-1], ("resolve", workflow, "--pull")):
         assert run(*wrong, "--sidecars", "a1111").code == 2
 

@@ -309,6 +309,20 @@ def test_a_list_names_the_adapter_that_a_file_was_pulled_from(
     assert sources["copy.safetensors"] == [own, "ada/noir@v1", "bob/noir@v1", "bob/noir@v1"]
 
 
+def test_only_a_pull_from_the_same_hub_tells_the_origin(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    for owner in ("ada", "bob"):
+        fake.publish(f"{owner}/noir", {"styles/noir.safetensors": OWN_WORDS})
+    assert run("pull", "bob/noir", "--to", folder).code == 0
+    record = folder / ".lorary.json"
+    assert (folder / "styles" / "noir.safetensors").is_file()
+    run("scan", folder)
+    assert listed(run)["noir.safetensors"]["hub"][0]["adapter"] == "bob/noir"
+    record.write_text(record.read_text().replace(fake.url, "https://other.example"))
+    assert listed(run)["noir.safetensors"]["hub"][0]["adapter"] == "ada/noir"
+
+
 def test_copies_of_an_epoch_are_no_other_epochs(run: Run, folder: Path) -> None:
     (folder / "old").mkdir()
     for epoch in (1, 2):

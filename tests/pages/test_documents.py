@@ -41,8 +41,13 @@ def test_links_of_documents_lead_to_what_is_there(name: str) -> None:
 
 def test_headings_that_links_name_are_unique() -> None:
     """Of two equal headings, only the first has the same id everywhere."""
+    links: dict[Path, set[str]] = {}
+    for path in DOCUMENTS:
+        for href in map(html.unescape, _HREF.findall(rendered(path))):
+            place, _hash, anchor = href.partition("#")
+            target = (path.parent / place).resolve() if place else path
+            links.setdefault(target, set()).add(anchor)
     for path in DOCUMENTS:
         ids = _ID.findall(rendered(path))
         twice = {one for one in ids if ids.count(one) > 1}
-        links = (href.rpartition("#") for one in DOCUMENTS for href in _HREF.findall(rendered(one)))
-        assert not twice & {anchor for place, _, anchor in links if path.name in place}, path
+        assert not twice & links.get(path, set()), path

@@ -326,17 +326,31 @@ def replacing(
 ) -> Iterator[HashedFile]:
     """Write a temporary file beside `path`; flush it to disk and rename it at the end.
 
-    The folder is created. After an error the temporary file is removed, and `path` is as before.
+    The folder is created. After an error the temporary file and the folders that were created are
+    removed, and `path` is as before.
 
     Args:
         hashes_data: Whether the digest of the data section is wanted.
         check: Called with the temporary file before it is renamed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacement(path) as part:
+    with _folder_of(path), replacement(path) as part:
         with part.open("x+b") as file:
             yield HashedFile(file, hashes_data=hashes_data)
             file.flush()
             os.fsync(file.fileno())
         if check is not None:
             check(part)
+
+
+@contextlib.contextmanager
+def _folder_of(path: Path) -> Iterator[None]:
+    """Create the folder of a file; after an error, remove what was created and is empty."""
+    created = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in created:
+                folder.rmdir()
+        raise

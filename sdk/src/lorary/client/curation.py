@@ -159,7 +159,7 @@ class Curating:
             Invalid: a field has an invalid value; ``facts["fields"]`` has a sentence for each.
             Forbidden: this account may not change it.
         """
-        from lorary.client.transfers.details import Details  # noqa: PLC0415 - loads the families, which --help does not need
+        from lorary.client.transfers.details import Details, naming_family  # noqa: PLC0415 - loads the families, which --help does not need
 
         one = Reference.parse(reference)
         if not one.rev:
@@ -174,7 +174,8 @@ class Curating:
         for words in {"trigger_words", "optional_trigger_words"} & data.keys():
             data[words] = as_list(data[words])
         Details(**data).require_valid()
-        return Version.read(self._session.json("PATCH", one.version_path, data=data))
+        with naming_family(family or ""):
+            return Version.read(self._session.json("PATCH", one.version_path, data=data))
 
     def aliases(self, adapter: str | Reference) -> tuple[Alias, ...]:
         """Return the aliases of an adapter and their targets, including ``main``."""

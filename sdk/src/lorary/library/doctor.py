@@ -215,7 +215,8 @@ def _in_utc(time: datetime) -> datetime:
 
 def _token(session: Session) -> Check:
     if not session.has_token:
-        message = "none: only public adapters can be read; sign in with `lorary login`"
+        advice = session.token_unsent or "sign in with `lorary login`"
+        message = f"none: only public adapters can be read; {advice}".rstrip(".")
         return Check("token", "warning", message)
     try:
         account = Account.read(session.json("GET", "me"))

@@ -31,10 +31,10 @@ from lorary.client.errors import Corrupt, FileMissing, LoraryError, TargetTaken,
 from lorary.client.names import collision_key
 from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers.cache import digest_file
-from lorary.client.transfers.folders import RECORD, Folder
 from lorary.file_locks import exclusive
 from lorary.library.index.database import Index
 from lorary.library.index.listing import Row
+from lorary.library.index.records import Records
 from lorary.library.index.scanning import scan
 from lorary.library.index.walking import key_of
 from lorary.replacing import replacement
@@ -131,7 +131,7 @@ class _Planner:
     place: Path | None  # the same without links
     trash: str
     taken: set[str] = field(default_factory=set)
-    records: dict[Path, frozenset[Path]] = field(default_factory=dict)
+    records: Records = field(default_factory=Records)
 
     def is_movable(self, path: Path) -> bool:
         """Return whether a file is below a root without links, and not one that Lorary manages."""
@@ -139,25 +139,11 @@ class _Planner:
         if root is None:
             return False
         real = root.resolve() / path.relative_to(root)
-        return real == path.resolve() and not any(
-            path in self._recorded(parent) for parent in (path.parent, *path.parent.parents)
-        )
+        return real == path.resolve() and self.records.entry_of(path) is None
 
     def root_of(self, path: Path) -> Path | None:
         """Return the root that a file is below."""
         return next((root for root in self.roots if root in path.parents), None)
-
-    def _recorded(self, folder: Path) -> frozenset[Path]:
-        """Return the files that Lorary wrote into a folder and will look for there."""
-        if folder not in self.records:
-            names: Iterable[str] = ()
-            if (folder / RECORD).is_file():
-                record = Folder(folder)
-                with contextlib.suppress(LoraryError):
-                    record.load()
-                names = record.entries
-            self.records[folder] = frozenset(folder.joinpath(*name.split("/")) for name in names)
-        return self.records[folder]
 
     def is_placed(self, path: Path) -> bool:
         """Return whether a file is where the tool looks, whatever path leads there."""

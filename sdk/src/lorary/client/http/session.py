@@ -82,7 +82,7 @@ class Session:
         self.api_root = f"{endpoint}/api/v1"
         self.backoff = backoff or Backoff()
         self._token, self._token_place = token, token_place
-        self._token_unsent = token_unsent
+        self.token_unsent = token_unsent
         self._home = _origin_of(endpoint)
         self._connections = Connections(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
@@ -329,7 +329,7 @@ class Session:
             retry_after_s=pause,
             token_place=place if self._token else "",
             sign_in="" if self._token else place,
-            unsent=self._token_unsent if is_of_hub else "",
+            unsent=self.token_unsent if is_of_hub else "",
         )
         is_busy = response.status in (_BUSY if request.may_repeat else _NOT_BEGUN)
         return Again(error, pause) if is_busy and pause <= MAX_WAIT_S else error

@@ -133,8 +133,11 @@ def naming_family(family: str, consequence: str = "") -> Iterator[None]:
     try:
         yield
     except Invalid as error:
+        from lorary.anatomy import FAMILIES  # noqa: PLC0415 - as above
+
         fields = error.facts.get("fields")
-        if not isinstance(fields, dict) or "family" not in fields:
+        is_other = not isinstance(fields, dict) or "family" not in fields
+        if is_other or not family or family in FAMILIES:
             raise
         fault = _unknown_family(family)
         msg = f"family: {fault} {consequence}".rstrip()

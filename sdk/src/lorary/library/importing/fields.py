@@ -107,10 +107,16 @@ def _fits(lineage: Value, family: object) -> bool:
 
 def combined(fields: Fields, others: Fields) -> Fields:
     """Return fields with others, which come first, and no lineage of another base model."""
-    found = {**fields, **others}
-    if "lineage" in found and not _fits(found["lineage"].best, text_of(found, "family")):
-        del found["lineage"]
-    return found
+    family = text_of({**fields, **others}, "family")
+
+    def fitting(some: Fields) -> Fields:
+        return {
+            name: field
+            for name, field in some.items()
+            if name != "lineage" or _fits(field.best, family)
+        }
+
+    return {**fitting(fields), **fitting(others)}
 
 
 def with_given(fields: Fields, given: Fields) -> Fields:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lorary.client.errors import LoraryError
 from lorary.client.finding.by_hash import AUTOV2_DIGITS, AUTOV3_DIGITS
-from lorary.client.transfers.folders import Entry, Folder
+from lorary.client.transfers.folders import Entry
 from lorary.library.index.database import BELOW, Index, below
+from lorary.library.index.records import Records
 from lorary.library.index.walking import companions_from
 from lorary.library.layouts import LAYOUTS
 from lorary.library.sidecars.beside import Companions
@@ -239,23 +237,15 @@ def rows(index: Index, hub: str, filters: Filters) -> Generator[Row, None, None]
     where, values = _where(filters)
     columns = ", ".join(_COLUMNS.get(name, name) for name in _NAMES)
     query = f"SELECT {columns} {_FROM} {where} ORDER BY f.path"
-    recorded = lru_cache(maxsize=64)(_recorded)
+    records = Records()
     for one in index.rows(query, (hub, *values)):
         row = _row(index, one)
-        yield _pulled_first(row, recorded(row.path.parent).get(row.path.name))
+        yield _pulled_first(row, records.entry_of(row.path), hub) if row.matches else row
 
 
-def _recorded(place: Path) -> Mapping[str, Entry]:
-    """Return the record of a folder: what Lorary wrote there; empty if it cannot be read."""
-    folder = Folder(place)
-    with suppress(LoraryError):
-        folder.load()
-    return folder.entries
-
-
-def _pulled_first(row: Row, entry: Entry | None) -> Row:
-    """Return a file with what it was pulled from as its first match, if that is one."""
-    if entry is None or not row.matches:
+def _pulled_first(row: Row, entry: Entry | None, hub: str) -> Row:
+    """Return a file with what it was pulled from as its first match, if that is one of the hub."""
+    if entry is None or entry.hub != hub or not row.matches:
         return row
 
     def order(match: Mapping[str, Any]) -> tuple[bool, bool]:

@@ -72,14 +72,13 @@ def _edit(args: Namespace) -> int:
         if (value := getattr(args, name)) is not None
     }
     others = {*given} & {*(_FIELDS if reference.rev else _OF_VERSION)}
+    of_version = "--trigger, --optional-trigger, --family, --lineage, --label, --notes, --strength"
     if others:
-        of_version = (
-            "--trigger, --optional-trigger, --family, --lineage, --label, --notes, --strength"
-        )
         message = f"a version, OWNER/NAME@v1, has {of_version}; an adapter has the other fields"
         raise UsageError(message)
     if not given:
-        message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
+        of_adapter = "--title, --summary, --card, --kind, --tag, --rating, …"
+        message = f"say what to change: {of_version if reference.rev else of_adapter}"
         raise UsageError(message)
     for name in ("tags", "trigger_words", "optional_trigger_words"):
         if name in given:

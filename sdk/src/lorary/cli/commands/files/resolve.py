@@ -82,8 +82,8 @@ def _resolve(args: Namespace) -> int:
             answer = hub.resolve(args.files, folders=args.dir, on_progress=draw)
         if args.pull:
             args.to = args.dir[0] if args.dir else None
-            pulled, refused = _pull(hub, answer.references, args.to)
-            code = _write_sidecars(args, pulled)
+            refused = _pull(hub, answer.references, args.to)
+            code = _write_sidecars(args, answer.references)
     only_cached = [one for one in answer.references if hub.is_cached(one)]
     _report(answer, only_cached, args)
     if args.lock:
@@ -150,10 +150,8 @@ def _report(answer: Answer, only_cached: Sequence[LoraReference], args: Namespac
         _advise(answer.references, only_cached, args)
 
 
-def _pull(
-    hub: Hub, references: Sequence[LoraReference], to: str | None
-) -> tuple[list[PulledFile], list[LoraryError]]:
-    """Download the files that the hub has, each once; return them, and the errors.
+def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
+    """Download the files that the hub has, each once; return the errors.
 
     A cached file is linked into the folder as well, because tools do not read the cache.
     """
@@ -178,16 +176,21 @@ def _pull(
         linked = len(known) - fetched
         rest = f", {linked:,} from the cache" if linked else ""
         note(f"{count_of(fetched, 'file')} downloaded{where}{rest}.")
-    return [*known.values()], errors
+    return errors
 
 
-def _write_sidecars(args: Namespace, pulled: Sequence[PulledFile]) -> int:
-    """Write the sidecars of pulled files, and return the exit code."""
-    if not (args.sidecars and pulled):
+def _write_sidecars(args: Namespace, references: Sequence[LoraReference]) -> int:
+    """Write the sidecars of files that were pulled now or before, and return the exit code."""
+    if not args.sidecars:
         return 0
     from lorary.cli.commands.adapters.sidecars import write  # noqa: PLC0415 - seldom needed
+    from lorary.client.transfers.folders import Folder  # noqa: PLC0415 - seldom needed
 
-    places = [one.local_path for one in pulled]
+    folder = Folder(Path(args.to).expanduser().absolute())
+    folder.load()
+    recorded = {folder.place(name) for name in folder.entries}
+    here = (absolute(one.path) for one in references if one.state == "here")
+    places = [place for place in dict.fromkeys(here) if place in recorded]
     return write(Namespace(**{**vars(args), "force": False}), places, {})
 
 
