@@ -228,7 +228,7 @@ def test_a_hub_that_refuses_costs_only_its_answers(run: Run, fake: FakeHub, fold
 
 def test_an_empty_index_says_how_to_fill_it(run: Run) -> None:
     assert "the index is empty" in run("list").err
-    assert "no file in the index matches" in run("list", "--broken").err
+    assert "no scanned file matches" in run("list", "--broken").err
 
 
 def test_the_summary_of_a_scan_counts_each_file_once(run: Run, fake: FakeHub, folder: Path) -> None:
@@ -388,7 +388,7 @@ def test_families_are_listed_by_id_or_title_and_must_exist(run: Run, folder: Pat
     assert (ran.code, "no family “wan_14”; did you mean wan_14b" in ran.err) == (2, True)
     assert set(listed(run, "--family", FAMILIES["wan_14b"].upper())) == {"pan.safetensors"}
     ran = run("list", "--family", "Miniature")
-    assert (ran.code, "no file in the index matches" in ran.err) == (0, True)
+    assert (ran.code, "no scanned file matches" in ran.err) == (0, True)
 
 
 def test_scans_at_the_same_time_keep_what_the_other_saw(home: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.anatomy import Finding
 from lorary.cli.command import UsageError
-from lorary.cli.commands.adapters.new_adapter_options import require_same_adapter
+from lorary.cli.commands.adapters.new_adapter_options import note_kept, require_same_adapter
 from lorary.cli.commands.adapters.push import OPTIONS
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
@@ -75,6 +75,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                 raise UsageError(message)
             if run.adapter.versions:
                 require_same_adapter(args, details, adapter, lambda: run.is_begun)
+            elif run.here:
+                note_kept(details, adapter)
             report = RunReport(run, Questions(target, adapter, details.visibility), args)
             publishing.require_family(report.looked.items(), details.family)
             report.show()

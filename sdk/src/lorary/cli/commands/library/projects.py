@@ -26,7 +26,7 @@ _SIGNS = {"add": "+", "replace": "~", "remove": "-", "leave": "?", "kept": "=", 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "?": "dim", "=": "dim", "!": "red"}
 _DONE = {"here": "here already", "add": "added", "replace": "replaced", "remove": "removed",
          "leave": "no longer locked", "kept": "changed by you or a tool, kept",
-         "skipped": "sidecars not written", "failed": "failed"}  # fmt: skip
+         "skipped": "not written", "failed": "failed"}  # fmt: skip
 _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to remove"}
 
 

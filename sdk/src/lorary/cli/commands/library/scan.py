@@ -177,7 +177,7 @@ def _show_list(rows: Iterator[Row], filters: Filters, known: Mapping[str, int]) 
         all_of = "all " if known["on_hub"] > 1 else "the "
         note(f"lorary: the hub has {all_of}{count_of(known['on_hub'], 'file')}")
     elif filters != library.Filters():
-        note("lorary: no file in the index matches; lorary scan DIR adds files to it")
+        note("lorary: no scanned file matches; lorary scan DIR scans others")
     else:
         note("lorary: the index is empty; lorary scan DIR fills it")
     if unasked := _unasked(known):
