@@ -102,6 +102,6 @@ def test_a_trainer_goes_on_after_an_edit_on_the_hub(
         assert (ran.code, len(fake.versions["ada/run"])) == (0, epoch), ran.err
         assert ("for a new adapter only: --title" in ran.err) == (epoch == 3)
         fake.adapters["ada/run"]["title"] = "Night" if epoch == 1 else "A better title"
-    ran = run("push", tmp_path / "out", "--to", "ada/run", "--kind", "pose")  # nothing is new
+    ran = run("push", tmp_path / "out", "--to", "ada/run", "--kind", "style")  # nothing is new
     assert "for a new adapter only: --kind\n" in ran.err
     assert "--title" not in ran.err

@@ -221,7 +221,8 @@ def manifest(folder: Path, age: timedelta) -> None:
     place = folder / "sets" / (made.strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z")
     place.mkdir(parents=True)
     document: dict[str, Any] = {
-        "format": 1, "made_at": made.isoformat(), "blobs": 0,
+        "format": 1, "made_at": made.isoformat(), "blobs": 0, "rows": "rows.dump",
+        "rows_sha256": "0" * 64, "blobs_sha256": "0" * 64,
         "missing": [], "damaged": [], "failed": [],
     }  # fmt: skip
     (place / "manifest.json").write_text(json.dumps(document))

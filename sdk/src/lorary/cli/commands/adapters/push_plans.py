@@ -70,9 +70,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         with library.Journal(home, session.endpoint, target.full_name) as journal:
             given, entries = _given(details), journal.entries()
             run = library.plan_run(rows, roots[0], target, given, entries)
-            if details.label and len(run.adapter.versions) + len(run.here) > 1:
-                message = "--label is for one version; those of a run are named by epoch or step"
-                raise UsageError(message)
+            _require_one_for_label(details, run)
             if run.adapter.versions:
                 require_same_adapter(args, details, adapter, lambda: run.is_begun)
             elif run.here:
@@ -122,6 +120,12 @@ def _given(details: Details) -> Fields:
         for name, value in listed.items()
         if value not in {"", (), None}
     }
+
+
+def _require_one_for_label(details: Details, run: library.Run) -> None:
+    if details.label and len(run.adapter.versions) + len(run.here) > 1:
+        message = "--label is for one version; those of a run are named by epoch or step"
+        raise UsageError(message)
 
 
 def dry_run(args: Namespace, target: Reference, details: Details) -> int:
