@@ -145,6 +145,13 @@ def test_one_file_with_strength_1_keeps_its_tensors(tmp_path: Path, stack: list[
             assert all(before.raw(name) == after.raw(name) for name in before.tensors)
 
 
+def test_whole_numbers_as_strengths_give_the_same_bytes(stack: list[Path], tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    merge(stack[:2], first, strengths=[1, -0.5])
+    merge(stack[:2], second, strengths=[1.0, -0.5])
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_ties_follows_its_formula() -> None:
     random = np.random.default_rng(0)
     deltas = [random.standard_normal((6, 7)).astype(np.float32) for _ in range(3)]

@@ -176,7 +176,9 @@ def merge(
         message = "give one finite strength for each file"
         raise ValueError(message)
     used = [
-        (Path(path), weight) for path, weight in zip(paths, strengths, strict=True) if weight != 0
+        (Path(path), float(weight))
+        for path, weight in zip(paths, strengths, strict=True)
+        if weight != 0
     ]
     if not used:
         message = "at least one strength must differ from 0"
