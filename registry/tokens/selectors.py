@@ -19,6 +19,11 @@ def listing(user: User) -> QuerySet[AccessToken]:
     return reachable(user).filter(revoked_at=None).select_related(*related)
 
 
+def count_live(user: User) -> int:
+    """Return how many of a user's tokens are valid."""
+    return sum(token.is_live for token in user.access_tokens.select_related("parent"))
+
+
 def holder(user_id: int, token_id: int) -> User | None:
     """Return the user of a signed permission, with the token that requested it.
 

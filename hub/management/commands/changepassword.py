@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from hub.plurals import counted
 from registry import events
 from registry.models import User
+from registry.tokens import selectors as token_selectors
 
 
 class Command(changepassword.Command):
@@ -26,7 +27,7 @@ class Command(changepassword.Command):
         name = options["username"] or getpass.getuser()
         user = rows.model.objects.get(username=name)
         events.record(actor=None, verb="password_changed", about=user)
-        if count := sum(token.is_live for token in user.access_tokens.all()):
+        if count := token_selectors.count_live(user):
             self.stdout.write(
                 f"{counted(count, 'access token')} of {name} can still be used. "
                 f"`manage.py token --user {name} --revoke-all` revokes all."

@@ -32,6 +32,7 @@ from registry.adapters.selectors import namespace as namespace_named
 from registry.errors import LoraryError, Moved, NotFound, StateConflict
 from registry.local_files import FILE
 from registry.models import Namespace, User
+from registry.tokens import selectors as token_selectors
 from registry.tokens import services as tokens
 
 EPILOG = """\
@@ -274,7 +275,7 @@ def _change(action: str, user: User, options: dict[str, Any]) -> tuple[str, bool
     """Run an action on one account; return a sentence, and whether anything changed."""
     name = user.username
     if action == "disable":
-        count = sum(token.is_live for token in user.access_tokens.all())
+        count = token_selectors.count_live(user)
         is_changed = disabling.disable(actor=None, user=user, reason=options["reason"])
         revoked = f"; {counted(count, 'access token')} revoked" if is_changed else " already"
         return f"{name} is disabled{revoked}.", is_changed
