@@ -75,13 +75,7 @@ def _configure(parser: Parser) -> None:
         help="replace files that Lorary did not write, files of another version, and sidecars "
         "that were changed",
     )
-    parser.add_argument(
-        "--sidecars",
-        type=tools_of,
-        default=(),
-        metavar="TOOL,…",
-        help=f"also write what tools keep beside weights: {', '.join(ENDINGS)}",
-    )
+    add_sidecars(parser)
     _configure_form(parser)
     parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
     parser.add_argument(
@@ -226,8 +220,22 @@ def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None, asked: 
     return write(args, [one.local_path for one in files if one.file.is_weights], asked)
 
 
-def tools_of(text: str) -> tuple[str, ...]:
-    """Return the tools of ``--sidecars``."""
+def add_sidecars(parser: Parser, needs: str = "") -> None:
+    """Add ``--sidecars``.
+
+    Args:
+        needs: What its help names first: the option that it needs.
+    """
+    parser.add_argument(
+        "--sidecars",
+        type=_tools,
+        default=(),
+        metavar="TOOL,…",
+        help=f"{needs}also write what tools keep beside weights: {', '.join(ENDINGS)}",
+    )
+
+
+def _tools(text: str) -> tuple[str, ...]:
     try:
         return checked_tools([part.strip() for part in text.split(",")])
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.commands.adapters.pull import tools_of
+from lorary.cli.commands.adapters.pull import add_sidecars
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_of, emit, entries, note, plain, show
 from lorary.client import LoraryError
@@ -17,7 +17,6 @@ from lorary.client.errors import Offline
 from lorary.client.names import absolute
 from lorary.library.adding import add_adapters
 from lorary.library.project import PROJECT
-from lorary.library.sidecars.formats import ENDINGS
 
 if TYPE_CHECKING:
     from lorary.client import Answer, Hub, LoraReference, PulledFile, Resolved
@@ -47,13 +46,7 @@ def _configure(parser: Parser) -> None:
         f"layout (lorary config, {PROJECT}), or without a layout to the cache. The folder is "
         "created if it does not exist",
     )
-    parser.add_argument(
-        "--sidecars",
-        type=tools_of,
-        default=(),
-        metavar="TOOL,…",
-        help=f"with --pull, also write what tools keep beside weights: {', '.join(ENDINGS)}",
-    )
+    add_sidecars(parser, "with --pull, ")
     parser.add_argument(
         "--lock",
         action="store_true",
