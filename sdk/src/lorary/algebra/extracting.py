@@ -26,10 +26,9 @@ import numpy as np
 from lorary.algebra.checkpoints import ENCODERS, OUTER, WEIGHT, require_unscaled
 from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, about, naming
-from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, write_weights
+from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, output_path, write_weights
 from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
-from lorary.algebra.places import output_path
 from lorary.algebra.storing import (
     KOHYA_ENDINGS,
     PEFT_ENDINGS,

@@ -10,13 +10,14 @@ Source: https://github.com/huggingface/safetensors, `tensor.rs`, `prepare` and `
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
@@ -318,6 +319,33 @@ class HashedFile:
 
 
 _PIECE_BYTES = 1024 * 1024
+
+
+def output_path(out: StrPath, inputs: Iterable[StrPath]) -> Path:
+    """Return the path of a new file. Its folder is created when the file is written.
+
+    Args:
+        inputs: Files that it is made from. They are compared as files, so that links to one count.
+
+    Raises:
+        AlgebraError: `same_file`; it is one of the inputs.
+        OSError: An input is missing, or the path is a folder.
+    """
+    path = Path(out)
+    found = [Path(one).stat() for one in inputs]
+    if path.exists():
+        here = path.stat()
+        if any(os.path.samestat(here, one) for one in found):
+            message = f"{path} is an input. Choose another file."
+            raise AlgebraError(message, code="same_file")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path
+
+
+def temporary_place(out: Path) -> Path:
+    """Return the folder for temporary files: that of the output, or the nearest that exists."""
+    return next(folder for folder in out.absolute().parents if folder.exists())
 
 
 @contextlib.contextmanager

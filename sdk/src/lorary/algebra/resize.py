@@ -18,7 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError, naming
-from lorary.algebra.files import DATA_HASH, WrittenFile, canonical_header, write_weights
+from lorary.algebra.files import (
+    DATA_HASH,
+    WrittenFile,
+    canonical_header,
+    output_path,
+    write_weights,
+)
 from lorary.algebra.gram import (
     Factors,
     Matrix,
@@ -30,7 +36,6 @@ from lorary.algebra.gram import (
 )
 from lorary.algebra.metadata.rules import OPERATION, operation_on, resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.places import output_path
 from lorary.algebra.storing import (
     NewFactors,
     Plan,

@@ -13,10 +13,16 @@ from lorary.algebra.conversion.metadata import STALE, adapter_config, metadata_o
 from lorary.algebra.conversion.planning import Planned, plan, same
 from lorary.algebra.conversion.sources import Source, read_sources
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, replacing, write_weights
+from lorary.algebra.files import (
+    DATA_HASH,
+    WeightFile,
+    WrittenFile,
+    output_path,
+    replacing,
+    write_weights,
+)
 from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import ALIASES, TARGETS
-from lorary.algebra.places import output_path
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
 from lorary.anatomy.families import FAMILIES, family_title, similar_families
 from lorary.anatomy.inspection import inspect_file

@@ -30,6 +30,8 @@ from lorary.algebra.files import (
     PlannedTensor,
     WeightFile,
     WrittenFile,
+    output_path,
+    temporary_place,
     write_weights,
 )
 from lorary.algebra.gram import (
@@ -48,7 +50,6 @@ from lorary.algebra.merging.whole import METHODS, ON_BASE, read_whole
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
 from lorary.algebra.naming.relations import names_of
-from lorary.algebra.places import output_path, temporary_place
 from lorary.algebra.storing import (
     NewFactors,
     Plan,

@@ -7,10 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, checked_head, replacing
+from lorary.algebra.files import (
+    DATA_HASH,
+    WeightFile,
+    WrittenFile,
+    checked_head,
+    output_path,
+    replacing,
+)
 from lorary.algebra.metadata.modelspec import PREFIX, VERSION, missing_keys, require_valid
 from lorary.algebra.metadata.rules import is_training_key
-from lorary.algebra.places import output_path
 from lorary.anatomy.claims.config import require_file
 from lorary.replacing import StrPath
 

@@ -65,7 +65,7 @@ def out_path(args: argparse.Namespace, inputs: Sequence[Path]) -> Path:
         TargetTaken: the path exists.
         TargetUnusable: the path is a folder.
     """
-    from lorary.algebra.places import output_path  # noqa: PLC0415 - --help does not need it
+    from lorary.algebra.files import output_path  # noqa: PLC0415 - --help does not need it
 
     for path in inputs:
         require_file(path)
