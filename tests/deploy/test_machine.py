@@ -46,7 +46,7 @@ RECEIVER = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
-        with open("/root/reported", "wb") as file:
+        with open("/srv/reported", "wb") as file:
             file.write(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(204)
         self.end_headers()
@@ -82,7 +82,7 @@ class Operator:
     machine: Machine
     release: str = OLD
     backups: str = "/var/backups/lorary"
-    folder: str = "/root"
+    folder: str = "/srv"
 
     def follow(self, part: str, *numbers: int, given: str = "") -> str:
         """Run blocks of commands of a part of the guide, and return what they printed.
@@ -164,7 +164,7 @@ def _git(place: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A machine on which the guide was followed up to the first account."""
+    """A machine on which the guide was followed up to the first account and backup."""
     with machine.started(tmp_path_factory.mktemp("machine")) as started:
         write_repository(started.root)
         with (started.root / "etc" / "hosts").open("a") as hosts:
@@ -175,17 +175,34 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         operator.follow("3.")
         operator.follow("4.")
         operator.follow("5.", given="correct horse battery\n")
+        configure_backups(operator)
         yield operator
+
+
+def configure_backups(operator: Operator) -> None:
+    """Make the first backup in another folder, and have failed ones reported."""
+    hub, operator.backups = operator.machine, "/mnt/backup/lorary"
+    elsewhere, report, told = re.findall(
+        r"^```ini\n(.*?)^```", part_of("**Backups.**"), re.MULTILINE | re.DOTALL
+    )
+    units = hub.root / "etc" / "systemd" / "system"
+    # What `systemctl edit` writes.
+    (units / "lorary-backup.service.d").mkdir()
+    (units / "lorary-backup.service.d" / "override.conf").write_text(elsewhere + told)
+    (units / "report@.service").write_text(report.replace("https://chat.example", WEBHOOK))
+    (hub.root / "srv" / "webhook.py").write_text(RECEIVER)
+    hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /srv/webhook.py")
+    operator.follow("**Backups.**")
 
 
 def push(operator: Operator, name: str, rank: int) -> str:
     """Publish a file as a new adapter through nginx, and return its sha256."""
     data = kohya(DENOISERS["sd1", "diffusers"], rank=rank)
-    (operator.machine.root / "root" / f"{name}.safetensors").write_bytes(data)
+    (operator.machine.root / "srv" / f"{name}.safetensors").write_bytes(data)
     token = operator.machine.run("lorary-manage token --user ada").split()[-1]
     operator.machine.run(
-        f"LORARY_ENDPOINT=http://{HOST} LORARY_TOKEN={token} LORARY_CACHE=/root/cache "
-        f"/opt/lorary/.venv/bin/lorary push /root/{name}.safetensors --to ada/{name} "
+        f"LORARY_ENDPOINT=http://{HOST} LORARY_TOKEN={token} LORARY_CACHE=/srv/cache "
+        f"/opt/lorary/.venv/bin/lorary push /srv/{name}.safetensors --to ada/{name} "
         "--kind style --licence cc0-1.0 --json"
     )
     return hashlib.sha256(data).hexdigest()
@@ -215,7 +232,7 @@ def test_the_hub_takes_uploads_and_sends_files(operator: Operator) -> None:
 def test_systemd_confines_the_processes(operator: Operator) -> None:
     """No capability, a filter of system calls, and no file of others."""
     hub = operator.machine
-    hub.run("touch /root/secret; chmod 644 /root/secret")
+    hub.run("touch /home/secret; chmod 644 /home/secret")
     for unit in ("lorary-web", "lorary-checks"):
         pid = hub.run(f"systemctl show --property MainPID --value {unit}").strip()
         status = hub.run(f"cat /proc/{pid}/status")
@@ -225,29 +242,19 @@ def test_systemd_confines_the_processes(operator: Operator) -> None:
         inside = f"nsenter -t {pid} -m --"
         hub.run(f"{inside} ls /opt/lorary/manage.py")
         assert "Read-only" in hub.tried(f"{inside} touch /opt/lorary/new")[1]
-        assert hub.tried(f"{inside} ls /root/secret")[0] != 0
+        assert hub.tried(f"{inside} ls /home/secret")[0] != 0
 
 
 def test_a_backup_that_fails_is_reported(operator: Operator) -> None:
-    hub, operator.backups = operator.machine, "/mnt/backup/lorary"
-    elsewhere, report, told = re.findall(
-        r"^```ini\n(.*?)^```", part_of("**Backups.**"), re.MULTILINE | re.DOTALL
-    )
-    units = hub.root / "etc" / "systemd" / "system"
-    # What `systemctl edit` writes.
-    (units / "lorary-backup.service.d").mkdir()
-    (units / "lorary-backup.service.d" / "override.conf").write_text(elsewhere + told)
-    (units / "report@.service").write_text(report.replace("https://chat.example", WEBHOOK))
-    (hub.root / "root" / "webhook.py").write_text(RECEIVER)
-    hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /root/webhook.py")
-    assert re.search(r"^20[0-9]{6}T", operator.follow("**Backups.**"), re.MULTILINE)
+    hub = operator.machine
+    assert re.search(r"^20[0-9]{6}T", sets_of(operator), re.MULTILINE)
     assert "backup" in backup_lines(operator)
 
     identity = hub.run("cat /mnt/backup/lorary/hub")
     (hub.root / "mnt" / "backup" / "lorary" / "hub").write_text(identity[::-1])
     assert hub.tried("systemctl start lorary-backup.service")[0] != 0
     assert hub.run("systemctl is-failed lorary-backup.service").strip() == "failed"
-    wait_until(lambda: hub.tried("grep -q '^lorary-backup failed on' /root/reported")[0] == 0)
+    wait_until(lambda: hub.tried("grep -q '^lorary-backup failed on' /srv/reported")[0] == 0)
     assert "/mnt/backup/lorary" in backup_lines(operator)
 
     (hub.root / "mnt" / "backup" / "lorary" / "hub").write_text(identity)
