@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,15 +85,16 @@ class Operator:
     backups: str = "/var/backups/lorary"
     folder: str = "/srv"
 
-    def follow(self, part: str, *numbers: int, given: str = "") -> str:
-        """Run blocks of commands of a part of the guide, and return what they printed.
+    def follow(self, section: str, step: int | None = None, *numbers: int, given: str = "") -> str:
+        """Run blocks of commands of a section of the guide, and return what they printed.
 
         Args:
-            part: How the part begins: ``1.`` or ``**Update.**``.
-            numbers: Which of its blocks, from 0; all without.
+            section: Its heading.
+            step: Only this step of the section.
+            numbers: Which of the blocks, from 0; all without.
             given: What the commands read.
         """
-        found = blocks(part)
+        found = blocks(part_of(section, step))
         lines = [line for n in numbers or range(len(found)) for line in found[n].splitlines()]
         return "\n".join(self.run(line, given=given) for line in lines)
 
@@ -116,18 +118,25 @@ class Operator:
         return self.machine.run(script, given=given, is_online=".venv/bin/pip" in line)
 
 
-def part_of(begin: str) -> str:
-    """Return a part of the guide, which begins with ``1.`` or ``**Update.**``."""
+def part_of(section: str, step: int | None = None) -> str:
+    """Return a section of the guide, or one of its numbered steps."""
     text = GUIDE.read_text()
-    section = text[text.index("\n## One machine without") : text.index("\n## Compose")]
-    parts = re.split(r"^(?=[0-9]\. |\*\*[A-Z])", section, flags=re.MULTILINE)
-    (chosen,) = (one for one in parts if one.startswith(f"{begin} "))
+    chapter = text[text.index("\n## One machine without") : text.index("\n## Compose")]
+    _, *sections = re.split(r"^### ", chapter, flags=re.MULTILINE)
+    (chosen,) = (one for one in sections if one.startswith(f"{section}\n"))
+    if step is None:
+        return chosen
+    (chosen,) = (
+        one
+        for one in re.split(r"^(?=[0-9]+\. )", chosen, flags=re.MULTILINE)
+        if one.startswith(f"{step}. ")
+    )
     return chosen
 
 
 def blocks(part: str) -> list[str]:
     """Return the commands of a part of the guide, block by block."""
-    found = re.findall(r"^ *```console\n(.*?)^ *```", part_of(part), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^ *```console\n(.*?)^ *```", part, re.MULTILINE | re.DOTALL)
     return ["\n".join(re.findall(r"^ *# (.*)$", block, re.MULTILINE)) for block in found]
 
 
@@ -170,11 +179,11 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         with (started.root / "etc" / "hosts").open("a") as hosts:
             hosts.write(f"127.0.0.1 localhost {HOST}\n")
         operator = Operator(started)
-        operator.follow("1.", 0)
-        operator.follow("2.")
-        operator.follow("3.")
-        operator.follow("4.")
-        operator.follow("5.", given="correct horse battery\n")
+        operator.follow("Install", 1, 0)
+        operator.follow("Install", 2)
+        operator.follow("Install", 3)
+        operator.follow("Install", 4)
+        operator.follow("Install", 5, given="correct horse battery\n")
         configure_backups(operator)
         yield operator
 
@@ -182,8 +191,11 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 def configure_backups(operator: Operator) -> None:
     """Make the first backup in another folder, and have failed ones reported."""
     hub, operator.backups = operator.machine, "/mnt/backup/lorary"
-    elsewhere, report, told = re.findall(
-        r"^```ini\n(.*?)^```", part_of("**Backups.**"), re.MULTILINE | re.DOTALL
+    elsewhere, report, told = (
+        textwrap.dedent(block)
+        for block in re.findall(
+            r"^ *```ini\n(.*?)^ *```", part_of("Backups"), re.MULTILINE | re.DOTALL
+        )
     )
     units = hub.root / "etc" / "systemd" / "system"
     # What `systemctl edit` writes.
@@ -192,7 +204,7 @@ def configure_backups(operator: Operator) -> None:
     (units / "report@.service").write_text(report.replace("https://chat.example", WEBHOOK))
     (hub.root / "srv" / "webhook.py").write_text(RECEIVER)
     hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /srv/webhook.py")
-    operator.follow("**Backups.**")
+    operator.follow("Backups")
 
 
 def push(operator: Operator, name: str, rank: int) -> str:
@@ -281,13 +293,13 @@ def release_of(operator: Operator) -> str:
 def test_an_update_and_the_way_back_keep_the_data(operator: Operator) -> None:
     sha256 = push(operator, "sepia", rank=2)
     operator.release = NEW
-    operator.follow("**Update.**")
+    operator.follow("Update")
     assert release_of(operator) == f"/opt/lorary-{NEW}"
     assert downloaded(operator, "sepia") == sha256
-    operator.follow("**Going back.**")
+    operator.follow("Go back")
     assert release_of(operator) == f"/opt/lorary-{OLD}"
     assert downloaded(operator, "sepia") == sha256
-    operator.follow("**Update.**", 1)
+    operator.follow("Update", None, 1)
     assert downloaded(operator, "sepia") == sha256
     later = push(operator, "later", rank=3)
     assert downloaded(operator, "later") == later
@@ -297,15 +309,10 @@ def test_a_backup_is_restored(operator: Operator) -> None:
     hub, sha256 = operator.machine, push(operator, "kept", rank=5)
     hub.run("systemctl start lorary-backup.service")
     newest = sets_of(operator).splitlines()[-1].split()[0]
-    # What the guide says about the same machine.
-    hub.run(
-        "systemctl stop lorary-backup.timer lorary.target lorary-web lorary-checks "
-        "'lorary-render@*' lorary-migrate.service"
-    )
-    hub.run("mv /var/lib/lorary /var/lib/lost")
+    operator.follow("Restore on the same machine")
     # What the archive has.
     hub.run("rm -r /etc/lorary /etc/nginx/conf.d/lorary.conf /etc/systemd/system/report@.service")
-    operator.follow("**Restore.**")
+    operator.follow("Restore on another machine")
     hub.run("nginx -t; ls /etc/systemd/system/report@.service")
     assert sets_of(operator).splitlines()[-1].split()[0] > newest
     assert "ok" in backup_lines(operator)
