@@ -30,7 +30,10 @@ def test_singular_values_and_truncation_are_those_of_the_dense_update(
     left, values, right = np.linalg.svd(factors.dense(), full_matrices=False)
     found = decompose(factors)
     count = min(len(values), len(found.values))
-    assert np.abs(found.values[:count] - values[:count]).max() <= 1e-12 * values[0]
+    # An eigenvalue of a Gram matrix has an error of ε·σ₁², its root one of ε·σ₁²/σ; the constant
+    # depends on the processor.
+    error = 32 * np.finfo(float).eps * values[0] ** 2 / values[:count]
+    assert (np.abs(found.values[:count] - values[:count]) <= error).all()
     assert np.abs(values[count:]).max(initial=0) <= 1e-12 * values[0]
     for rank in {1, (count + 1) // 2, count}:
         best = (left[:, :rank] * values[:rank]) @ right[:rank]
