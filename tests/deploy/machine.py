@@ -38,6 +38,7 @@ shift
 for folder; do
     mkdir -p ".$folder"
     mount --bind "$folder" ".$folder"
+    mount -o remount,bind,ro ".$folder"
 done
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys

@@ -205,6 +205,8 @@ def configure_backups(operator: Operator) -> None:
     (hub.root / "srv" / "webhook.py").write_text(RECEIVER)
     hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /srv/webhook.py")
     operator.follow("Backups")
+    # The unit of the backup names it.
+    hub.run("rm -r /var/backups/lorary")
 
 
 def push(operator: Operator, name: str, rank: int) -> str:
