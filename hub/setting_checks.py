@@ -21,7 +21,7 @@ from django.core import checks
 
 from hub.config import Config, moved_to
 from lorary.anatomy.claims.lineages import LineageError, load_lineages
-from registry.guards import AUDIT_DAYS
+from registry.database.guards import AUDIT_DAYS
 from registry.storage import parse_location
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint

@@ -10,7 +10,8 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from registry import facet_counters, guards, hooks, planner, table_locks
+from registry import hooks
+from registry.database import facet_counters, guards, planner, table_locks
 from registry.search import schema as search_schema
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         """Prepare connections; remove the triggers before migrations, and put them back after."""
-        connection_created.connect(_prepare, dispatch_uid="registry.planner")
+        connection_created.connect(_prepare, dispatch_uid="registry.database.planner")
         # Models can be imported from here on.
         from registry.accounts import sign_ins  # noqa: PLC0415
         from registry.comparisons import services as comparisons  # noqa: PLC0415
@@ -36,8 +37,8 @@ class RegistryConfig(AppConfig):
         sign_ins.connect()
         hooks.stored_bytes.add(stored_bytes)
         hooks.sweepers.update({expiry.sweep, comparisons.sweep})
-        pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")
-        post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.guards")
+        pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.database.guards")
+        post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.database.guards")
 
 
 def _prepare(*, connection: BaseDatabaseWrapper, **_: Any) -> None:  # noqa: ANN401 - a signal's extras

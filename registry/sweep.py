@@ -21,11 +21,12 @@ from django.db import connection, transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from registry import events, facet_counters, hooks, locks, planner, storage
+from registry import events, hooks, locks, storage
 from registry.accounts import attempts
 from registry.audit import services as audit
 from registry.blobs import promote, sketches
 from registry.blobs.selectors import keeping_files
+from registry.database import facet_counters, planner
 from registry.errors import Conflict
 from registry.jobs import identity, leases, queue
 from registry.models import Blob, File, Upload, UploadPart, UploadState, XetXorb

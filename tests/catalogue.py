@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from django.db import connection
 from django.utils import timezone
 
-from registry import guards, storage
+from registry import storage
 from registry.accounts import users
+from registry.database import guards
 from registry.models import Blob, User
 from registry.publication import services as publication
 from registry.uploads import check

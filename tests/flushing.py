@@ -9,7 +9,7 @@ from django.core.management.color import no_style
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 
-from registry import guards
+from registry.database import guards
 from registry.models import FacetChange
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks.algebra.files import FLUX, SDXL, WAN, Kind, shapes_of, write
 from benchmarks.results import Result, medians
-from lorary.algebra.gram import singular_values
+from lorary.algebra.matrices.gram import singular_values
 from lorary.algebra.modules import open_adapter
 from lorary.algebra.resize import resize_to_rank
 

@@ -12,7 +12,7 @@ from hub.generation import adapters, pictures, tables, vocabulary
 from hub.generation.rows import Rows
 from hub.generation.vocabulary import Zipf
 from previews.models import Recipe
-from registry import facet_counters, guards
+from registry.database import facet_counters, guards
 from registry.models import Namespace, NamespaceName, SearchDocument, Tag
 from registry.names import RESERVED_NAMES
 from registry.search import maintenance, schema

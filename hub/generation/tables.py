@@ -9,7 +9,7 @@ from django.core.management.color import no_style
 from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
 
-from registry import bulk_inserts
+from registry.database import bulk_inserts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -24,8 +24,9 @@ from django.utils import timezone
 
 from hub.operations.backup import last_complete
 from hub.shared_cache import OPTIONS
-from registry import facet_counters, storage
+from registry import storage
 from registry.audit.selectors import failed_backup
+from registry.database import facet_counters
 from registry.errors import StorageFull
 from registry.jobs import selectors as job_selectors
 from registry.models import Blob, FacetChange, FacetCount, Namespace, Upload, Worker

@@ -27,7 +27,7 @@ from previews.pictures.selectors import (
     uploaded_sources,
 )
 from previews.samples.selectors import HAS_BYTES
-from registry.compiled_queries import Compiled, as_list, listed, text
+from registry.database.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Adapter, Version, VersionState
 
 _COLUMNS = (

@@ -11,7 +11,7 @@ from django.db.models.functions import Abs, Coalesce, NullIf, RowNumber
 
 from previews.derived import offered
 from previews.models import Image, RenderState
-from registry.compiled_queries import Compiled, as_list, integer, listed, text
+from registry.database.compiled_queries import Compiled, as_list, integer, listed, text
 from registry.models import OUT_STATES, Adapter, Visibility
 from registry.versions.files import Bytes
 

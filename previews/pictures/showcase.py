@@ -15,7 +15,7 @@ from django.db.models.functions import Abs, Coalesce, RowNumber
 
 from previews.models import Image, Recipe, Render, RenderKind, RenderState
 from previews.pictures.selectors import film_path
-from registry.compiled_queries import Compiled, as_list, listed, text
+from registry.database.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Output, Version
 
 #: Most pictures and videos of a version.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from registry import events, facet_counters
+from registry import events
 from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
 from registry.blobs.selectors import shown_files
+from registry.database import facet_counters
 from registry.errors import Invalid, NameTaken
 from registry.models import Adapter, Blob, Namespace, Pack, User
 from registry.packs import words

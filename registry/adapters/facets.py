@@ -1,8 +1,8 @@
 """Facets: how many adapters a user finds, and how many with each value of a field.
 
-Without a filter, all figures are read from counters (``registry.facet_counters``). So are the total
-and the facet of a single filter, because each facet ignores its own filter. All other figures are
-counted over at most ``LORARY_MAX_COUNTED`` matches.
+Without a filter, all figures are read from counters (``registry.database.facet_counters``). So are
+the total and the facet of a single filter, because each facet ignores its own filter. All other
+figures are counted over at most ``LORARY_MAX_COUNTED`` matches.
 
 Adapters must have all chosen tags, so the facet of tags counts the results with one more tag.
 
@@ -20,8 +20,8 @@ from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Sum
 from django.db.models.functions import Cast
 
 from registry.adapters import selectors as adapter_selectors
-from registry.compiled_queries import as_list, listed
-from registry.facet_counters import COLUMNS, OWNER, TAG, TOTAL
+from registry.database.compiled_queries import as_list, listed
+from registry.database.facet_counters import COLUMNS, OWNER, TAG, TOTAL
 from registry.models import Adapter, FacetChange, FacetCount, Namespace, Tag
 from registry.search.matching import max_matches
 

@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
 from registry.adapters import selectors as adapter_selectors
-from registry.compiled_queries import as_list, listed
+from registry.database.compiled_queries import as_list, listed
 from registry.models import Adapter, Maturity, User
 from registry.models.adapter import AdapterQuerySet
 

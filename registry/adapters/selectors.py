@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 
 from registry import hooks
 from registry.adapters import licences
+from registry.database.facet_counters import COLUMNS, PERMISSION, RATING, TAG
 from registry.errors import Blocked, CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.facet_counters import COLUMNS, PERMISSION, RATING, TAG
 from registry.models import (
     OUT_STATES,
     Adapter,

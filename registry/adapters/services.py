@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from lorary.client.names import is_tag
-from registry import events, facet_counters
+from registry import events
 from registry.accounts import permissions
 from registry.adapters import licences, manifests
+from registry.database import facet_counters
 from registry.errors import Invalid, NameTaken
 from registry.models import (
     Access,

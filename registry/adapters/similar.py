@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from registry.adapters import selectors
 from registry.adapters.selectors import Query
-from registry.facet_counters import TAG
+from registry.database.facet_counters import TAG
 from registry.models import Adapter, FacetCount, Tag
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ class Version(models.Model):
 
     A draft gets its number, which is never reused; strengths are multipliers at use. Previews use
     ``trigger_words``; the effect is there without the ``optional_trigger_words``. Published
-    versions do not change (``registry.guards`` enforces that in the database). ``is_takedown``:
-    withdrawn by an administrator, so that only administrators can publish its weights here again.
+    versions do not change (``registry.database.guards`` enforces that in the database).
+    ``is_takedown``: withdrawn by an administrator, so that only administrators can publish its
+    weights here again.
     """
 
     #: Whether the current call created or published it; not stored.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connection, transaction
 
-from registry import table_locks
+from registry.database import table_locks
 from registry.jobs import leases
 from registry.models import Adapter, SearchDocument
 from registry.search import documents, schema, spelling

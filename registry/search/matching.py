@@ -12,8 +12,8 @@ from django.db.models.functions import Concat
 from django.db.models.lookups import In
 
 from registry.blobs import by_hash
-from registry.compiled_queries import as_list, listed
-from registry.facet_counters import COLUMNS, RATING
+from registry.database.compiled_queries import as_list, listed
+from registry.database.facet_counters import COLUMNS, RATING
 from registry.models import Adapter, FacetCount, Maturity, NamespaceName, SearchDocument
 from registry.names import key_of
 from registry.search import index, spelling

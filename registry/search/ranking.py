@@ -22,7 +22,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry.compiled_queries import as_list, listed
+from registry.database.compiled_queries import as_list, listed
 from registry.errors import CursorInvalid
 from registry.models import SearchDocument
 from registry.search import index, words

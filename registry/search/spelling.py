@@ -18,7 +18,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from rapidfuzz.distance import OSA
 
-from registry import bulk_inserts, table_locks
+from registry.database import bulk_inserts, table_locks
 from registry.models import SpellingKey
 
 if TYPE_CHECKING:

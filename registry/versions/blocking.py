@@ -9,9 +9,10 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from registry import events, facet_counters
+from registry import events
 from registry.accounts import permissions
 from registry.adapters import services as adapters
+from registry.database import facet_counters
 from registry.models import Adapter, Pack, User
 from registry.versions.latest import checked_reason
 

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
-from registry.compiled_queries import Compiled, integer, text
+from registry.database.compiled_queries import Compiled, integer, text
 from registry.errors import Forbidden
 from registry.models import OUT_STATES, Access, Adapter, File, User, Visibility
 from registry.names import key_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from registry import facet_counters
+from registry.database import facet_counters
 from registry.errors import Invalid, NotFound
 from registry.models import OUT_STATES, Adapter, Revision, Version, VersionState
 from registry.names import has_control

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.extracting import extract
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights
+from lorary.algebra.matrices.dense import approximate
 from tests.builders.factors import distance
 
 Arrays = dict[str, np.ndarray[Any, Any]]

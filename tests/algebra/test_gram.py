@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorary.algebra import gram
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.gram import Factors, compact, decompose, energy, inner, truncated
+from lorary.algebra.matrices import gram
+from lorary.algebra.matrices.gram import Factors, compact, decompose, energy, inner, truncated
 from tests.builders.factors import distance
 
 

@@ -9,8 +9,8 @@ from django.core.management import call_command
 from django.db import connection
 
 from hub.operations import doctor
-from registry import facet_counters, planner
 from registry.adapters import services as adapters
+from registry.database import facet_counters, planner
 from registry.models import Adapter, FacetChange, FacetCount, User
 
 pytestmark = pytest.mark.django_db

@@ -16,10 +16,10 @@ from hub.generation.fill import fill
 from hub.generation.weights import FAMILIES, METHODS, TRAININGS, weights
 from hub.operations import doctor
 from previews.models import Image, Sample
-from registry import guards
 from registry.accounts import quotas
 from registry.adapters import facets, services
 from registry.adapters.manifests import digest_of, entries_of
+from registry.database import guards
 from registry.models import (
     Adapter,
     Blob,

@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from hub.protocols.civitai import versions as versions_view
-from registry import guards
 from registry.adapters import services as adapters
+from registry.database import guards
 from registry.models import BlobHash, Version
 from registry.publication import services as publication
 from registry.versions import services as versions

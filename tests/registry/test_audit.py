@@ -17,8 +17,8 @@ import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from registry import events, log_context, sweep
 from registry.audit import export, selectors, services
 from registry.audit.selectors import Filters
+from registry.database.guards import GUARD
 from registry.errors import Invalid
-from registry.guards import GUARD
 from registry.jobs import worker_process
 from registry.jobs.identity import worker_name
 from registry.log_context import LogContext

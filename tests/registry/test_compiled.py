@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry.compiled_queries import Compiled, as_list, integer, listed, text
+from registry.database.compiled_queries import Compiled, as_list, integer, listed, text
 from registry.models import User
 
 if TYPE_CHECKING:

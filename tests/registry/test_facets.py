@@ -13,11 +13,11 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Count, F
 
-from registry import facet_counters, guards
 from registry.accounts import users
 from registry.adapters import facets, licences, selectors, services
 from registry.adapters.selectors import Query
 from registry.cards import services as cards
+from registry.database import facet_counters, guards
 from registry.models import (
     Adapter,
     FacetChange,

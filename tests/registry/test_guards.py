@@ -12,9 +12,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from hub.operations import doctor
-from registry import guards
 from registry.adapters import manifests
-from registry.guards import GUARD
+from registry.database import guards
+from registry.database.guards import GUARD
 from registry.models import (
     Adapter,
     AdapterName,

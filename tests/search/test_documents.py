@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from registry import bulk_inserts
 from registry.adapters import services as adapters
 from registry.cards import services as cards
+from registry.database import bulk_inserts
 from registry.models import Adapter, SearchDocument, SpellingKey, Version
 from registry.search import maintenance, schema, spelling
 from registry.versions import services as versions

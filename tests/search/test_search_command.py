@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from hub.operations.doctor import PROBES
-from registry import table_locks
+from registry.database import table_locks
 from registry.jobs import leases
 from registry.models import SearchDocument
 from registry.search import schema, spelling

@@ -69,7 +69,7 @@ import os, sys, django
 os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
 django.setup()
 from django.core.management import call_command
-from registry import table_locks
+from registry.database import table_locks
 table_locks.PAUSES_S = (0.1, 0.1)
 call_command("migrate", *sys.argv[1:])
 """
@@ -214,7 +214,7 @@ import os, sys, django
 os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
 django.setup()
 from django.db import connection, transaction
-from registry import table_locks
+from registry.database import table_locks
 table_locks.PAUSES_S = (0.1,) * int(sys.argv[2])
 def lock():
     with transaction.atomic(), connection.cursor() as cursor:

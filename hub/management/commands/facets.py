@@ -10,8 +10,8 @@ from django.db import connection
 
 from hub.management.progress import Help, listed
 from hub.plurals import counted
-from registry import facet_counters
 from registry.adapters import services as adapters
+from registry.database import facet_counters
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

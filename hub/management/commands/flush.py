@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.commands import flush
 from django.db import connections
 
-from registry import guards
+from registry.database import guards
 
 
 class Command(flush.Command):

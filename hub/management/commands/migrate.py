@@ -16,7 +16,8 @@ from django.core.management.commands import migrate
 from django.db import Error, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from registry import guards, locks, table_locks
+from registry import locks
+from registry.database import guards, table_locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ WAIT_S, PAUSE_S = 3600.0, 0.5
 
 
 class _Executor(MigrationExecutor):
-    """Repeats a migration that another process keeps from its locks (``registry.table_locks``)."""
+    """Repeats a migration that another process keeps from its locks (``table_locks``)."""
 
     def __init__(self, *args: Any, say: Callable[[str], object]) -> None:
         super().__init__(*args)

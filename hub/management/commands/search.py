@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import LARGE_STEP, report_step
 from hub.plurals import counted
+from registry.database.table_locks import LocksUnavailable
 from registry.errors import Conflict
 from registry.search import maintenance
-from registry.table_locks import LocksUnavailable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from hub.operations.diagnosis.report import NAMED, Report
 from hub.plurals import counted
-from registry import facet_counters
+from registry.database import facet_counters
 from registry.models import Adapter, Namespace
 from registry.names import RESERVED_NAMES, is_device
 from registry.search import maintenance

@@ -11,7 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from hub import replica
 from hub.operations.diagnosis.report import MIGRATE, Report
 from hub.plurals import counted, size_text
-from registry import guards
+from registry.database import guards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

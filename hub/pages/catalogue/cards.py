@@ -27,7 +27,7 @@ from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
 from registry.adapters.selectors import Page
 from registry.blobs.anatomies import origin_of
-from registry.compiled_queries import Compiled, as_list, listed, text
+from registry.database.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Kind, Version, Visibility
 from registry.versions import selectors as version_selectors
 

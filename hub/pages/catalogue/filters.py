@@ -17,7 +17,7 @@ from lorary.anatomy import algorithm_title
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import MAX_CHOSEN
-from registry.facet_counters import PERMISSION, RATING
+from registry.database.facet_counters import PERMISSION, RATING
 from registry.models import Kind, Maturity
 from registry.search.syntax import limit_of
 

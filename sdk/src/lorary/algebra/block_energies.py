@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
+from lorary.algebra.matrices.shapes import product_shape
 from lorary.algebra.modules import exact_roles, has_factors, sizes_of
 from lorary.algebra.scales import Configs, alpha_for, configs_for
-from lorary.algebra.shapes import product_shape
 from lorary.anatomy.claims.config import embedded_configs
 from lorary.anatomy.modules.adapted import group_names, scan
 from lorary.safetensors import Header

@@ -11,7 +11,7 @@ import numpy as np
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import Matrix, require_size
+from lorary.algebra.matrices.gram import Matrix, require_size
 from lorary.algebra.naming.relations import FamilyNames, Piece
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.keys.tensor_names import split_prefix

@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lorary.algebra.aligning import align
-from lorary.algebra.dense import energy_of
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import Matrix, energy, finite, inner
+from lorary.algebra.matrices.dense import energy_of
+from lorary.algebra.matrices.gram import Matrix, energy, finite, inner
 from lorary.algebra.merging.whole import read_whole
 from lorary.algebra.modules import (
     AdaptedModule,

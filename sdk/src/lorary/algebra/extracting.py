@@ -24,10 +24,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lorary.algebra.checkpoints import ENCODERS, OUTER, WEIGHT, require_unscaled
-from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, output_path, write_weights
-from lorary.algebra.gram import Factors
+from lorary.algebra.matrices.dense import approximate
+from lorary.algebra.matrices.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
 from lorary.algebra.storing import (
     KOHYA_ENDINGS,

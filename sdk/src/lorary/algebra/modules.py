@@ -19,9 +19,9 @@ import numpy as np
 
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import Factors, Matrix, with_core
+from lorary.algebra.matrices.gram import Factors, Matrix, with_core
+from lorary.algebra.matrices.shapes import pair_shape
 from lorary.algebra.scales import Configs, alpha_for, configs_for
-from lorary.algebra.shapes import pair_shape
 from lorary.anatomy.claims.config import (
     AdapterConfig,
     ConfigError,

@@ -25,7 +25,7 @@ from lorary.algebra.files import (
     output_path,
     write_weights,
 )
-from lorary.algebra.gram import (
+from lorary.algebra.matrices.gram import (
     Factors,
     Matrix,
     decompose,

@@ -12,7 +12,7 @@ import numpy as np
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
 from lorary.algebra.formats import DTYPES, word_of
-from lorary.algebra.gram import Factors, Matrix
+from lorary.algebra.matrices.gram import Factors, Matrix
 from lorary.algebra.modules import AdaptedModule, FactorModule
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
 from lorary.anatomy.claims.metadata import clean

@@ -23,7 +23,7 @@ from lorary.algebra.conversion.planning import Move, Planned
 from lorary.algebra.conversion.sources import Source
 from lorary.algebra.errors import naming
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
-from lorary.algebra.gram import require_size, with_core
+from lorary.algebra.matrices.gram import require_size, with_core
 from lorary.algebra.naming.targets import is_stored_with_alpha, suffixes
 from lorary.algebra.storing import planned_alpha
 

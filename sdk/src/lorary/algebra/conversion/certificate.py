@@ -17,14 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lorary.algebra import gram
 from lorary.algebra.conversion.building import Built
 from lorary.algebra.conversion.errors import refuse_module
 from lorary.algebra.conversion.planning import Move, Planned, Relation
 from lorary.algebra.conversion.sources import Source, factors, read_sources
 from lorary.algebra.errors import naming
 from lorary.algebra.files import Array, WeightFile
-from lorary.algebra.gram import Factors
+from lorary.algebra.matrices import gram
+from lorary.algebra.matrices.gram import Factors
 
 _CHUNK_WORDS = 1 << 15
 MOST_ERROR = 1e-6

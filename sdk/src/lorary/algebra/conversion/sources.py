@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from lorary.algebra.conversion.errors import refuse, refuse_module
 from lorary.algebra.files import Array, WeightFile
-from lorary.algebra.gram import with_core
+from lorary.algebra.matrices.gram import with_core
+from lorary.algebra.matrices.shapes import pair_shape
 from lorary.algebra.scales import alpha_for, configs_for
-from lorary.algebra.shapes import pair_shape
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError, config_beside, embedded_configs
 from lorary.anatomy.families import Place
 from lorary.anatomy.keys.algorithms import algorithm_title

@@ -22,7 +22,6 @@ import numpy as np
 from lorary.algebra.aligning import align, common_families, require_equal_shapes
 from lorary.algebra.checkpoints import BaseWeights
 from lorary.algebra.conversion.converting import convert
-from lorary.algebra.dense import approximate, energy_of
 from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import (
     Array,
@@ -34,7 +33,8 @@ from lorary.algebra.files import (
     temporary_place,
     write_weights,
 )
-from lorary.algebra.gram import (
+from lorary.algebra.matrices.dense import approximate, energy_of
+from lorary.algebra.matrices.gram import (
     Factors,
     Matrix,
     decompose,

@@ -26,10 +26,10 @@ import numpy as np
 from lorary.algebra.checkpoints import BaseWeight, BaseWeights
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import Array, WeightFile
-from lorary.algebra.gram import Matrix, require_size, with_core
+from lorary.algebra.matrices.gram import Matrix, require_size, with_core
+from lorary.algebra.matrices.shapes import Shape, pair_shape, product_shape
 from lorary.algebra.modules import VECTOR_ROLES, WholeModule, require_floats, scale_of
 from lorary.algebra.scales import Configs
-from lorary.algebra.shapes import Shape, pair_shape, product_shape
 from lorary.anatomy.claims.metadata import clean
 
 if TYPE_CHECKING:

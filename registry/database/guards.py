@@ -4,7 +4,7 @@ Services follow these rules as well; the triggers enforce them for all other wri
 script, or a faulty service. Each refusal is an integrity error (SQLite ``RAISE(ABORT)``, PostgreSQL
 23001) whose text begins with ``GUARD``.
 
-The triggers that count facets (``registry.facet_counters``) are created and removed with them.
+The triggers that count facets (``facet_counters``) are created and removed with them.
 
 Migrations do not contain the triggers. SQLite changes a table by building another and renaming it,
 which drops the table's triggers and fails while another trigger refers to the table. So all
@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from registry import facet_counters
-from registry.facet_counters import COUNTERS, PREFIX, CountingTrigger
+from registry.database import facet_counters
+from registry.database.facet_counters import COUNTERS, PREFIX, CountingTrigger
 
 #: First words of every refusal.
 GUARD = "lorary keeps"

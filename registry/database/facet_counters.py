@@ -6,7 +6,7 @@ adapters, their tags ──trigger──▶ FacetChange ──fold──▶ Face
 
 Triggers run in the transaction of a change, whoever makes it, so that counters and rows agree after
 a crash as well. They only insert: if they updated counters, publications would wait for each other,
-and some would end as deadlocks. ``registry.guards`` creates and removes them.
+and some would end as deadlocks. ``registry.database.guards`` creates and removes them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lorary.algebra.files import Array
-from lorary.algebra.gram import Factors, decompose, finite, truncated
+from lorary.algebra.matrices.gram import Factors, decompose, finite, truncated
 
 _EXTRA = 16  # columns beside the wanted rank
 _ITERATIONS = 4
