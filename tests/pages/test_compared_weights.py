@@ -147,7 +147,7 @@ def test_states_that_end_without_a_result_say_why(
     VersionComparison.objects.update(state="failed", reason="It took too long.")
     page = text(client.get(PATH))
     assert "The comparison failed. It took too long." in page
-    assert "Open this page again in ten minutes to repeat it." in page
+    assert "Open this page again in ten minutes to try again." in page
     VersionComparison.objects.update(used_at=timezone.now() - timedelta(minutes=10))
     assert "The weights are being compared" in text(client.get(PATH))
 
