@@ -177,7 +177,7 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     assert again["revision"] == document["revision"]
     assert again["previews"]["state"] == "ready"
     ran = run("push", lora, "--to", "ada/noir", "--wait", "--title", "Other")
-    assert "for a new adapter only: --title" in ran.err
+    assert "only for a new adapter: --title" in ran.err
     assert "ada/noir v1" in ran.out
 
 
@@ -251,7 +251,7 @@ def test_search_gives_a_line_for_each_adapter(run: Run, fake: FakeHub) -> None:
     fake.answers = [("adapters", 200, headers, json.dumps(answer).encode())] * 2
     for options in ((), ("--json",)):
         ran = run("search", "niur", *options)
-        assert ran.err == "lorary: nothing has “niur”: searched “noir”\n"
+        assert ran.err == "lorary: nothing matches “niur”: searched for “noir” instead\n"
         assert "ada/noir1" in ran.out
 
 
@@ -374,7 +374,7 @@ def test_a_refused_token_is_told_by_where_it_was(
     kept = run("whoami")
     assert f"stored in {home / 'credentials.json'}: sign in again with `lorary login" in kept.err
     assert (
-        f"the token that was given, not a stored one: create another at {fake.url}/settings/tokens"
+        f"the token that was passed, not a stored one: create another at {fake.url}/settings/tokens"
         in given.err
     )
     run("logout")

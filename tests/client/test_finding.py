@@ -359,4 +359,4 @@ def test_a_file_that_the_hub_made_is_named_with_what_it_was_made_of(
     [found] = run("find", made, "--json").document["matches"]
     assert (found["same"], found["derived"]) == ("derived", form)
     line = run("find", made).out
-    assert "made of it by the hub (comfyui, rank 2, without training metadata)" in line
+    assert "made from it by the hub (comfyui, rank 2, without training metadata)" in line

@@ -82,7 +82,7 @@ def test_hubs_are_added_listed_used_and_removed(
     assert used.out == f"work is {work.url}, the hub in use.\n"
     assert used.err == "lorary: sign in with lorary login --hub work\n"
     monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
-    assert "LORARY_ENDPOINT is set and counts instead" in run("hub", "use", "work").err
+    assert "LORARY_ENDPOINT is set and takes precedence" in run("hub", "use", "work").err
     monkeypatch.delenv("LORARY_ENDPOINT")
     assert run("login", "--token", TOKEN).code == 0
     assert run("whoami", "--json").document["endpoint"] == work.url
@@ -148,7 +148,7 @@ def test_one_pull_can_name_several_hubs(
     assert ran.code == 3
     files = {place.read_bytes() for place in to.glob("*.safetensors")}
     assert files == {b"noir of work", b"ink", b"noir of home"}
-    assert ran.err.endswith("lorary: 1 of 4 failed, the others are done\n")
+    assert ran.err.endswith("lorary: 1 of 4 failed; the others are done\n")
 
 
 def test_a_token_of_the_environment_is_not_sent_to_a_hub_that_a_name_chooses(

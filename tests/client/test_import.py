@@ -162,7 +162,7 @@ def test_a_kind_that_is_missing_is_said_and_one_that_is_given_is_set(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:
     words = ("import", folder, "--to", "ada")
-    assert "missing  kind of 5 new adapters, style is used (--kind)" in run(*words, "--dry-run").out
+    assert "missing  kind of 5 new adapters; style is used (--kind)" in run(*words, "--dry-run").out
     rows = run(*words, "--dry-run", "--json").documents
     asked = {row["adapter"]: row["asks"] for row in rows if row["state"] == "planned"}
     kind = {"field": "kind", "option": "--kind", "default": "style"}
@@ -503,7 +503,7 @@ def test_what_fails_is_reported_and_stops_nothing_else(
     ran = run("import", folder, "--to", "ada", "--yes", "--jobs", "2")
     assert ran.code == 1
     assert "ink.safetensors: Not this name." in ran.err
-    assert "7 versions published, 0 were there, 1 failed; 3 pictures added." in ran.out
+    assert "7 versions published, 0 already there, 1 failed; 3 pictures added." in ran.out
     assert "wash.swarm.json is not valid JSON" in ran.err
     assert run("import", folder, "--to", "ada", "--yes").code == 0
     assert {name: sorted(paths) for name, paths in published(fake).items()} == {
@@ -535,7 +535,7 @@ def test_the_rest_of_a_run_joins_its_adapter_after_a_pause(
     monkeypatch.setattr(publishing, "push", push)
     ran = run("import", folder, "--to", "ada", "--yes")
     assert (ran.code, published(fake)) == (0, RESULT)
-    assert "8 versions published, 0 were there, 0 failed" in ran.out
+    assert "8 versions published, 0 already there, 0 failed" in ran.out
 
 
 def test_private_data_is_not_published_for_others(run: Run, fake: FakeHub, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_outdated_names_pinned_yanked_and_moved_ones(
     project.want({NOIR: "v1", INK: "stable"})
     assert "yanked: Too strong." in run("outdated").out
     fake.versions[NOIR].clear()
-    assert "the hub does not have it any more" in run("outdated").out
+    assert "the hub no longer has it" in run("outdated").out
 
 
 def test_a_pinned_yanked_version_is_locked_with_a_warning_but_no_range_takes_it(
@@ -251,7 +251,7 @@ def test_init_writes_a_project_once(project: Folder, run: Run) -> None:
     [
         ("layot = 'flat'", "the key “layot” is unknown"),
         ("layout = 'comfy'", "the layout “comfy” is unknown"),
-        ("root = 3", "“root” must be a text"),
+        ("root = 3", "“root” must be text"),
         ("hub = 'hub.example'", "must begin with http"),
         ("adapters = 3", "“adapters” must be a table"),
         ("[adapters]\nnoir = 'v1'", "is not owner/name"),

@@ -57,7 +57,7 @@ def test_those_that_fail_are_named_at_the_end_and_the_others_are_done(
     told = done.err.splitlines()
     assert told[0].startswith("lorary: studio/gone: ")
     assert told[1].startswith(f"lorary: {INK}@v9: ")
-    assert told[-1] == "lorary: 2 of 3 failed, the others are done"
+    assert told[-1] == "lorary: 2 of 3 failed; the others are done"
     assert run("pull", "studio/gone", "studio/lost").err.endswith("lorary: 2 of 2 failed\n")
     rows = run(*words, "--json").documents
     assert [row.get("asked") for row in rows] == ["studio/gone", None, f"{INK}@v9"]

@@ -98,7 +98,7 @@ def test_a_family_that_the_tensors_exclude_is_refused(
     assert found.base.confidence != "proven"
     fitting, last = ", ".join(found.base.allowed), found.base.allowed[-1]
     for file, fit in ((place, "sdxl"), (some, fitting)):
-        with pytest.raises(errors.Invalid, match=f"do not fit flux1, but {fit}"):
+        with pytest.raises(errors.Invalid, match=f"do not fit flux1; they fit {fit}"):
             hub.push(file, "ada/noir", details=Details(family="flux1"))
     assert fake.adapters == {}
     assert hub.push(place, "ada/noir", details=Details(family="sdxl")).version.name == "v1"

@@ -409,7 +409,11 @@ def test_a_family_that_the_files_exclude_is_refused_before_the_report(
 ) -> None:
     place = fill(tmp_path / "out", {"noir.safetensors": kohya(DENOISERS["sdxl", "sgm"])})
     ran = run("push", place, "--to", "ada/noir", "--family", "flux1", *options)
-    assert (ran.code != 0, "do not fit flux1, but sdxl" in ran.err, ran.out) == (True, True, "")
+    assert (ran.code != 0, "do not fit flux1; they fit sdxl" in ran.err, ran.out) == (
+        True,
+        True,
+        "",
+    )
     assert fake.adapters == {}
 
 
@@ -428,7 +432,7 @@ def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
     fake.publish("ada/noir", {lora.name: lora.read_bytes()})
     assert run(*words, "--json").document["version"] == "v1"
-    assert "These files are v1 already." in run(*words).out
+    assert "These files are already v1." in run(*words).out
     broken = lora.with_name("broken.safetensors")
     broken.write_bytes(b"\x80")
     assert run("push", broken, "--to", "ada/noir", "--dry-run").code == 1

@@ -175,7 +175,7 @@ def test_the_kind_and_copies_are_said_by_both_kinds_of_push(
 ) -> None:
     fake.publish("studio/night", {"n.safetensors": lora.read_bytes()})
     ran = run("push", lora, "--to", "ada/noir", "--dry-run")
-    assert "missing  kind, style is used (--kind)" in ran.out
+    assert "missing  kind; style is used (--kind)" in ran.out
     assert "weights_known: These weights are already published: studio/night v1." in ran.out
     assert (
         "no --kind was given, so the adapter is a style"

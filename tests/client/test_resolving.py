@@ -303,7 +303,7 @@ def test_several_files_of_a_name_are_not_chosen_from(
     one = ran.documents[1]
     assert (ran.code, one["state"], one["adapter"]) == (3, "hub", None)
     assert sorted(one["candidates"]) == ["eve/noir@v1", "studio/noir@v1"]
-    assert "may be several files" in run("resolve", workflow).err
+    assert "may each be one of several files" in run("resolve", workflow).err
 
 
 def test_one_file_of_several_adapters_is_chosen_as_by_its_hash(
@@ -509,7 +509,7 @@ def test_a_derived_file_that_a_picture_names_is_named_with_its_version(
     place = text(tmp_path, ("noir", sha(made)[:10]))
     (found,) = run("resolve", place, "--json").documents
     assert (found["state"], found["adapter"], found["derived"]) == ("hub", "studio/noir", form)
-    assert "made of it (rank 2)" in run("resolve", place).out
+    assert "made from it (rank 2)" in run("resolve", place).out
     folder = folder_with(tmp_path, other=made)
     (here,) = run("resolve", place, "--dir", folder, "--json").documents
     assert (here["state"], here["sha256"], here["derived"]) == ("here", sha(made), form)

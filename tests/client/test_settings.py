@@ -57,7 +57,7 @@ def test_each_value_is_told_with_its_source(
     run("config", "set", "root", "ui")
     monkeypatch.setenv("LORARY_JOBS", "3")
     ran = run("config", "set", "jobs", "2")
-    assert ran.err == "lorary: LORARY_JOBS also has a value for jobs, which counts instead\n"
+    assert ran.err == "lorary: LORARY_JOBS also has a value for jobs, which takes precedence\n"
     assert run("config", "get", "jobs").out == "3\n"
     assert run("config", "get", "root").out == f"{here / 'ui'}\n"
     (here / "lorary.toml").write_text('layout = "a1111"\nhub = "https://other.example"\n')

@@ -359,7 +359,7 @@ def test_sidecars_that_cannot_be_asked_for_do_not_fail_a_sync(
     [
         ('sidecars = "a1111"', "must be a list"),
         ("sidecars = [1]", "must be a list"),
-        ('sidecars = ["x"]', "no sidecars are known of “x”"),
+        ('sidecars = ["x"]', "no sidecars are known for “x”"),
     ],
 )
 def test_a_wrong_line_of_a_project_is_named(tmp_path: Path, line: str, told: str) -> None:

@@ -49,9 +49,12 @@ COMMANDS = {
     "scan": ("library.scan", "read the adapters in your folders into an index"),
     "list": ("library.scan", "list the adapters in your folders"),
     "tidy": ("library.tidy", "move copies to a trash folder, and adapters to where a tool looks"),
-    "import": ("library.importing", "publish the adapters in folders, with what is known of them"),
+    "import": (
+        "library.importing",
+        "publish the adapters in folders, with what is known about them",
+    ),
     "convert": ("algebra.convert", "write an adapter under the names that another tool reads"),
-    "resize": ("algebra.resize", "write an adapter of a smaller rank"),
+    "resize": ("algebra.resize", "write an adapter with a smaller rank"),
     "merge": ("algebra.merge", "write one adapter that does what several do together"),
     "compare": ("algebra.measures", "compare two adapters block by block"),
     "energy": ("algebra.measures", "measure how much an adapter changes each block"),
@@ -74,12 +77,12 @@ _EPILOG = """environment:
   LORARY_ENDPOINT   address of the hub (default: the one you last signed in to, else
                     http://127.0.0.1:8000)
   LORARY_LAYOUT, LORARY_ROOT, LORARY_JOBS, LORARY_KEYRING
-                    as the options; see `lorary config`, which remembers them
+                    same as the options; see `lorary config`, which remembers them
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)
   LORARY_OFFLINE    1 forbids connections: only what is here is used
   LORARY_CACHE      off keeps no copies: downloads are written straight to their folder
-  LORARY_LINEAGES   a file of your own base checkpoints, for `lorary inspect`
+  LORARY_LINEAGES   a file that lists your own base checkpoints, for `lorary inspect`
 
 exit codes:
   0 done   1 refused   2 usage   3 not found   4 not allowed   5 network   130 interrupted

@@ -329,10 +329,12 @@ def _environment_token() -> str:
 
 def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     if token == "":
-        return FoundToken(place="If it is private, give a token: this client was made without one.")
+        return FoundToken(
+            place="If it is private, pass a token: this client was created without one."
+        )
     if token is not None:
         place = (
-            "It is the token that was given, not a stored one: "
+            "It is the token that was passed, not a stored one: "
             f"create another at {endpoint}/settings/tokens."
         )
         return FoundToken(token, place)

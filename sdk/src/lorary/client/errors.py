@@ -222,7 +222,7 @@ class AdapterDiffers(Conflict):
     """
 
     code = "adapter_differs"
-    title = "The adapter exists with other details."
+    title = "The adapter exists with different details."
 
 
 class TargetTaken(Conflict, FileExistsError):

@@ -137,7 +137,7 @@ class PackVersion:
             variants=tuple(map(PackVariant.read, record.items("variants"))),
         )
         if found.manifest and digest_of(found.manifest) != found.manifest_sha256:
-            msg = f"The manifest of {found.pack} {found.name} does not have the sha256 it should."
+            msg = f"The manifest of {found.pack} {found.name} does not have the expected sha256."
             raise BadAnswer(msg)
         return found
 

@@ -40,7 +40,10 @@ def add_adapters(folder: Path, versions: Mapping[str, str]) -> tuple[str, ...]:
     if new:
         place = folder / PROJECT
         if place.is_symlink():
-            msg = f"{place} is a link and was not changed. Add the adapters to the file it names."
+            msg = (
+                f"{place} is a link and was not changed. Add the adapters to the file that it "
+                "points to."
+            )
             raise ProjectInvalid(msg)
         _write(folder, _with(new, place.read_bytes().decode()), new)
     return tuple(new)

@@ -34,7 +34,7 @@ root = "{root}"
 # "studio/noir" = "*"          the newest version
 # "studio/noir" = "^v2"        the newest version from v2 on
 # "studio/noir" = "v2"         always v2
-# "studio/noir" = "stable"     what the alias means when it is locked
+# "studio/noir" = "stable"     what the alias points to when it is locked
 
 [packs]
 # "studio/dusk" = "*"
@@ -71,7 +71,7 @@ def start(folder: Path, layout: str, root: str) -> Path:
         with place.open("x", encoding="utf-8") as file:
             file.write(_TEMPLATE.format(layout=layout, root=escaped))
     except FileExistsError as error:
-        msg = f"{place} exists already."
+        msg = f"{place} already exists."
         raise ProjectInvalid(msg) from error
     except OSError as error:
         msg = f"{place} cannot be written: {error.strerror or error}."

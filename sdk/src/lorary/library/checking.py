@@ -260,7 +260,7 @@ def _target(session: Session, wish: Wish) -> str:
 
 
 def _compared(wish: Wish, version: str, rows: list[Brief], target: str) -> Outdated:
-    missing = Brief(version, "missing", "the hub does not have it any more", "")
+    missing = Brief(version, "missing", "the hub no longer has it", "")
     here = next((row for row in rows if row.name == version), missing)
     alike = [row for row in rows if row.family == here.family]
     best = newest(alike, 0)

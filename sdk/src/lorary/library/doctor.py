@@ -205,7 +205,7 @@ def _clock(date: datetime | None) -> Check:
     if skew_s > _MOST_SKEW_S:
         message = f"{skew_s:,.0f} seconds from the hub's: set the time of this computer"
         return Check("clock", "warning", message)
-    return Check("clock", "ok", "as the hub's")
+    return Check("clock", "ok", "same as the hub's")
 
 
 def _in_utc(time: datetime) -> datetime:

@@ -222,7 +222,7 @@ def _checked(table: Mapping[str, object]) -> Lock:
     for file in files:
         check_paths([file.file])
         if not file.path.startswith(folder) or not file.path.endswith(SUFFIX):
-            msg = f"The path “{file.path[:200]}” is not one of the layout “{layout}”."
+            msg = f"The path “{file.path[:200]}” does not belong to the layout “{layout}”."
             raise BadAnswer(msg)
     return Lock(layout, packs, files)
 

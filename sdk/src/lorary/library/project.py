@@ -167,7 +167,7 @@ def _invalid(place: Path, reason: str) -> ProjectInvalid:
 def _text(place: Path, table: Mapping[str, object], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise _invalid(place, f"“{key}” must be a text in quotes")
+        raise _invalid(place, f"“{key}” must be text in quotes")
     return value.strip()
 
 

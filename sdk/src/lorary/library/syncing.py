@@ -552,7 +552,7 @@ def failures(steps: Iterable[Step]) -> Incomplete | None:
     if not errors:
         return None
     listed = "; ".join(f"{name}: {error.detail}" for name, error in errors.items())
-    return Incomplete.of(f"{len(errors)} files failed, the others are in place. {listed}", errors)
+    return Incomplete.of(f"{len(errors)} files failed; the others are in place. {listed}", errors)
 
 
 def _row(step: Step) -> LockedFile:

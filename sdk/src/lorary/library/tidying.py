@@ -104,7 +104,7 @@ class Journal:
             moves = tuple(Move(**one) for one in document["moves"])
             return cls(path, moves, document["state"])
         except (OSError, ValueError, TypeError, LookupError) as error:
-            message = f"{path} is damaged. Remove it to go on."
+            message = f"{path} is damaged. Remove it to continue."
             raise TargetUnusable(message) from error
 
 
@@ -353,7 +353,7 @@ def _move(source: Path, target: Path, key: str) -> None:
         raise FileMissing(message)
     if os.path.lexists(target):
         if target.is_symlink() or not (target.samefile(source) or _is_copied(source, target)):
-            message = f"{target} is another file, so {source} was left alone."
+            message = f"{target} is a different file, so {source} was left alone."
             raise TargetTaken(message)
         source.unlink()  # linked or copied before a kill
         return
@@ -361,7 +361,7 @@ def _move(source: Path, target: Path, key: str) -> None:
     try:
         target.hardlink_to(source)
     except FileExistsError as error:
-        message = f"{target} is another file, so {source} was left alone."
+        message = f"{target} is a different file, so {source} was left alone."
         raise TargetTaken(message) from error
     except OSError as error:
         if error.errno not in _NO_LINK:

@@ -10,7 +10,7 @@ UNPROVEN = "?"
 #: What the help of these commands says about the signs.
 HELP = (
     "  ?  the base model is not proven: only the metadata names it, or the tensors may\n"
-    "     belong to another one. The first of several is the likely one\n"
+    "     belong to another one. If several are listed, the first one is the most likely\n"
     "  ≠  the metadata names a different base model from the one that the tensors prove"
 )
 

@@ -31,13 +31,13 @@ _MISSING = {
 _MOST_NAMED = 3
 _REASONS = {
     "broken": "that cannot be read",
-    "card_unreadable": "that is no card",
+    "card_unreadable": "that is not a card",
     "duplicate": "with the bytes of another file",
     "known": "that other adapters of the hub have",
-    "not_an_adapter": "that are no adapters",
+    "not_an_adapter": "that are not adapters",
     "published": "published already",
     "same_tensors": "with the tensors of another file",
-    "training_state": "with the state of a training",
+    "training_state": "with the saved state of a training run",
 }
 
 
@@ -171,7 +171,7 @@ def missing_lines(namespace: str, adapters: Sequence[PlannedAdapter]) -> Iterato
             noun = "adapter" if field == "family" else "new adapter"
             is_short = len(names) <= _MOST_NAMED
             listed = ", ".join(map(plain, names)) if is_short else count_of(len(names), noun)
-            how = f", {KIND_ASKED['default']} is used (--kind)"
+            how = f"; {KIND_ASKED['default']} is used (--kind)"
             if field in _IN_SIDECARS:
                 ending, key = _IN_SIDECARS[field]
                 how = f" (“{key}” in FILE{ending})"
@@ -250,8 +250,9 @@ def finish(results: Sequence[ImportResult], *, is_json: bool) -> int:
     pictures = sum(result.previews for result in results)
     if not is_json:
         show(
-            f"{count_of(counts['published'], 'version')} published, {counts['here']:,} were there, "
-            f"{counts['failed']:,} failed; {count_of(pictures, 'picture')} added."
+            f"{count_of(counts['published'], 'version')} published, "
+            f"{counts['here']:,} already there, {counts['failed']:,} failed; "
+            f"{count_of(pictures, 'picture')} added."
         )
         kept = {one.adapter: one.visibility for one in results if one.visibility}
         for name, visibility in kept.items():

@@ -101,7 +101,7 @@ class Questions:
             listed = " or ".join(map(family_title, choices)) if isinstance(choices, list) else ""
             what = str(asked["field"]).replace("_", " ")
             verb = "confirm" if asked["field"] == "private_data" else "missing"
-            used = f", {asked['default']} is used" if "default" in asked else ""
+            used = f"; {asked['default']} is used" if "default" in asked else ""
             yield f"  {verb}  {what}{f', {listed}' if listed else ''}{used} ({asked['option']})"
 
     @property
@@ -233,7 +233,7 @@ def show_files(
     show([line for one in looked for line in summary_of(one)])
     show(finding_lines(unique_findings(looked)))
     if version:
-        show(f"These files are {plain(version)} already.")
+        show(f"These files are already {plain(version)}.")
         return
     show([*questions.lines(looked, stated)])
     show(f"1 new version; {questions.state}.")

@@ -266,7 +266,7 @@ class CachedFiles:
         reference = Reference.parse(name)
         found = [one for one in self._known if one.is_of(reference)]
         if not found:
-            msg = f"The cache has nothing of {reference}. `lorary cache ls` lists what it has."
+            msg = f"The cache has no file of {reference}. `lorary cache ls` lists what it has."
             raise NotFound(msg)
         return found
 

@@ -148,7 +148,7 @@ def _unknown_family(family: str) -> str:
     from lorary.anatomy.families import FAMILIES, similar_families  # noqa: PLC0415 - as above
 
     close = similar_families(family)
-    meant = f"Did you mean {' or '.join(close)}?" if close else f"Known are: {', '.join(FAMILIES)}."
+    meant = f"Did you mean {' or '.join(close)}?" if close else f"Known ids: {', '.join(FAMILIES)}."
     return f"“{family[:48]}” is not a known base model. {meant}"
 
 

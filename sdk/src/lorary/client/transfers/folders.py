@@ -186,7 +186,7 @@ class Folder:
             self.entries = {}
         except (OSError, ValueError, BadAnswer) as error:
             message = (
-                f"{place} is damaged. Remove it and try again: files that are there are then "
+                f"{place} is damaged. Remove it and try again: existing files are then "
                 "recognised by their bytes."
             )
             raise TargetUnusable(message, facts={"path": os.fspath(place)}) from error

@@ -275,7 +275,7 @@ def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> No
         # A hub may know another family with these tensors.
         if family in anatomy.FAMILIES and allowed and family not in allowed:
             msg = (
-                f"The tensors of {place.name} do not fit {family}, but {', '.join(allowed)}. "
+                f"The tensors of {place.name} do not fit {family}; they fit {', '.join(allowed)}. "
                 "Leave out the family, or name one that fits. Nothing was sent."
             )
             raise Invalid(msg, facts={"allowed": list(allowed), "given": family})
@@ -314,8 +314,8 @@ def inspect_weights(place: Path) -> Inspection | None:
     """
     if place.is_dir():
         message = (
-            f"{place} is a folder, and this takes files: name those in it. To publish a training "
-            "run or many adapters, use `lorary push FOLDER` or `lorary import FOLDER`."
+            f"{place} is a folder, but this takes files: name the files in it. To publish a "
+            "training run or many adapters, use `lorary push FOLDER` or `lorary import FOLDER`."
         )
         raise FileMissing(message, facts={"path": str(place)})
     with reading_file(place):
@@ -398,7 +398,7 @@ def _naming_what_stays(
         if stays() and not isinstance(error, unclear):
             error.detail = (
                 f"{error.detail} {full_name} was created and has no version yet: the options for a "
-                "new adapter still count when you push again."
+                "new adapter still apply when you push again."
             )
             error.args = (error.detail,)
         raise

@@ -284,8 +284,8 @@ def _require_made(match: Match, file: File) -> None:
     title = match.derived.title if match.derived is not None else ""
     message = (
         f"The hub no longer makes the file with the hash {match.hash}: {match.file.path} of "
-        f"{match.version.adapter}@{match.version.name} in this form ({title}) has other bytes now. "
-        "Pull the version to get them."
+        f"{match.version.adapter}@{match.version.name} in this form ({title}) now has different "
+        "bytes. Pull the version to get them."
     )
     raise NotFound(message)
 

@@ -50,9 +50,9 @@ def require_same(
     has = ", ".join(f"{name} {value or 'none'}" for name, value in facts.items())
     name, listed = adapter.full_name, listed_and([*facts])
     message = (
-        f"{name} exists already, with other values of {listed} (it has: {has}). Nothing was sent. "
-        f"Leave {listed} out to publish a new version of it, or choose another name for a new "
-        "adapter."
+        f"{name} already exists with values that differ from the given {listed} (it has: {has}). "
+        f"Nothing was sent. Leave {listed} out to publish a new version of it, or choose another "
+        "name to create a new adapter."
     )
     raise AdapterDiffers(message, facts={"adapter": name, "fields": facts})
 

@@ -404,5 +404,5 @@ def _require_unchanged(path: Path, key: str) -> None:
     with reading_file(path):
         is_same = key_of(path.stat()) == key
     if not is_same:
-        message = f"{os.fspath(path)} was changed meanwhile. Run the same command again."
+        message = f"{os.fspath(path)} was changed in the meantime. Run the same command again."
         raise FileMissing(message)

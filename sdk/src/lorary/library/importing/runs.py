@@ -133,7 +133,7 @@ def _without_state(rows: Iterable[Row], root: Path, skipped: list[Skipped]) -> I
     for row in rows:
         below = row.path.relative_to(root).parts[:-1]
         if any(_STATE.fullmatch(part) for part in below):
-            message = "it is the state of a training, to resume it"
+            message = "it is the saved state of a training run, for resuming it"
             skipped.append(Skipped(row.path, "training_state", message))
         else:
             yield row
@@ -161,8 +161,8 @@ def _require_one_run(rows: Sequence[Row]) -> None:
         what = "different adapters" if len(runs) > 1 else "different base models"
         message = (
             f"The folder has files of {what}: {names}{', …' if len(different) > 5 else ''}. "
-            "Move the files of each adapter to a folder of their own and push that, or publish "
-            "all of them as adapters of their own with `lorary import`."
+            "Move the files of each adapter to a separate folder and push that folder, or publish "
+            "all of them as separate adapters with `lorary import`."
         )
         raise LoraryError(message, code="several_adapters")
 

@@ -216,7 +216,7 @@ def checked_tools(tools: Sequence[str]) -> tuple[str, ...]:
     """Return the names of tools, each once. Raises ValueError: one of them is unknown."""
     unknown = [tool for tool in tools if tool not in ENDINGS]
     if unknown:
-        msg = f"no sidecars are known of “{unknown[0][:100]}”; use {', '.join(ENDINGS)}"
+        msg = f"no sidecars are known for “{unknown[0][:100]}”; use {', '.join(ENDINGS)}"
         raise ValueError(msg)
     return tuple(dict.fromkeys(tools))
 

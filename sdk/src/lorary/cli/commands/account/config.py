@@ -42,7 +42,7 @@ def _config(args: Namespace) -> int:
         raise UsageError(message)
     now = remember(key, value.strip())
     if now.source not in {"default", str(Credentials.load(home_of()).path)}:
-        note(f"lorary: {plain(now.source)} also has a value for {key}, which counts instead")
+        note(f"lorary: {plain(now.source)} also has a value for {key}, which takes precedence")
     return _show(args, now)
 
 
@@ -72,8 +72,8 @@ COMMANDS = {
     "config": Command(
         "Show or change what is remembered: hub, layout, root (the folder of your program), jobs\n"
         "and keyring (on: `lorary login` stores tokens in the keyring of the system). An option\n"
-        "counts first, then the environment, then lorary.toml of this folder (layout and root),\n"
-        "then these settings. “list” shows where each value comes from.",
+        "takes precedence, then the environment, then the lorary.toml of this folder (layout and\n"
+        "root), then these settings. “list” shows where each value comes from.",
         "  lorary config set layout comfyui\n"
         "  lorary config set root ~/ComfyUI\n"
         "  lorary config list",

@@ -62,7 +62,7 @@ def _known(credentials: Credentials, name: str) -> str:
 
 def _show_done(args: Namespace, name: str, address: str, *, is_signed_in: bool) -> int:
     if args.verb == "use" and from_environment("hub"):
-        note("lorary: LORARY_ENDPOINT is set and counts instead.")
+        note("lorary: LORARY_ENDPOINT is set and takes precedence.")
     if args.json:
         emit({"name": name, "url": address})
         return 0
@@ -110,7 +110,7 @@ def _row(name: str, address: str, in_use: str, credentials: Credentials) -> list
 COMMANDS = {
     "hub": Command(
         "Give hubs short names, so that work:owner/name means an adapter on the hub “work”.\n"
-        "--hub work has any command use that hub, and “use” makes it the one for all commands.",
+        "--hub work makes a command use that hub, and “use” selects it for all commands.",
         "  lorary hub add work https://hub.example\n"
         "  lorary login --hub work\n"
         "  lorary pull work:studio/noir@v3 work:pack:studio/dusk\n"

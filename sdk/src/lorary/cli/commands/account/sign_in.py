@@ -13,7 +13,7 @@ from contextlib import closing
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.text import emit, note, pairs, plain, show
+from lorary.cli.output.text import count_of, emit, note, pairs, plain, show
 from lorary.client.accounts import browser_login, keyrings
 from lorary.client.config import (
     Credentials,
@@ -142,7 +142,7 @@ def _logout(args: Namespace) -> int:
         else:
             show(f"No token was stored for {endpoint}.")
         return 0
-    reason = "it was not made by `lorary login`"
+    reason = "it was not created by `lorary login`"
     if endpoint in stored.by_browser:
         reason = _revoke(endpoint, stored.token(endpoint))
     with Credentials.changing(home) as credentials:
@@ -165,7 +165,11 @@ def _revoke(endpoint: str, token: str) -> str:
             made = browser_login.revoke(session, token)
         except LoraryError as error:
             return error.detail
-    return f"those created with it ({made}) would be revoked, too" if made else ""
+    return (
+        f"revoking it would also revoke the {count_of(made, 'token')} created with it"
+        if made
+        else ""
+    )
 
 
 def _whoami(args: Namespace) -> int:
@@ -194,7 +198,7 @@ def _whoami(args: Namespace) -> int:
 
 COMMANDS = {
     "login": Command(
-        "Sign in to a hub. In a terminal, your browser opens a page of the hub, where you allow\n"
+        "Sign in to a hub. In a terminal, your browser opens a page of the hub, where you grant\n"
         "this computer an access token; --token takes one that you created yourself. The token\n"
         "is checked and stored in a file that only you can read, or in the keyring of the system\n"
         "(lorary config set keyring on).",
@@ -205,9 +209,9 @@ COMMANDS = {
         _login,
     ),
     "logout": Command(
-        "Delete the stored token of a hub, and revoke it if `lorary login` made it by browser. It\n"
-        "stays valid if the hub does not answer, or if other tokens were created with it; so does\n"
-        "a token that you gave. Revoke it on the hub then.",
+        "Delete the stored token of a hub, and revoke it if `lorary login` created it in your\n"
+        "browser. It stays valid if the hub does not answer, or if other tokens were created with\n"
+        "it; so does a token that you entered yourself. In these cases, revoke it on the hub.",
         "  lorary logout",
         add_endpoint,
         _logout,

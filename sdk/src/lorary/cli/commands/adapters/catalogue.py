@@ -62,7 +62,8 @@ def _search(args: Namespace) -> int:
                 emit(_line_of(adapter))
         adapters = list(shown)  # none with --json
         if found.corrected:  # known only now
-            note(f"lorary: nothing has “{' '.join(args.query)}”: searched “{found.corrected}”")
+            words = " ".join(args.query)
+            note(f"lorary: nothing matches “{words}”: searched for “{found.corrected}” instead")
         if not args.json:
             _show_adapters(adapters, args)
         if args.limit and next(found, None) is not None:
@@ -220,7 +221,7 @@ def _versions(args: Namespace) -> int:
         revisions = {v.name: v.revision for v in versions}
         for alias in aliases:
             if revisions.get(alias.version, alias.revision) != alias.revision:
-                what = f"{alias.name} is revision {alias.revision[:12]}"
+                what = f"{alias.name} points to revision {alias.revision[:12]}"
                 note(plain(f"lorary: {what}: the weights of {alias.version}, with other files"))
     else:
         note("lorary: no versions yet")

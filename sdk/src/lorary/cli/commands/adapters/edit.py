@@ -57,7 +57,9 @@ def _configure_version(parser: Parser) -> None:
             metavar="PHRASE",
             help=f'of a version: {what}; repeat it for several, which replace all; "" removes them',
         )
-    parser.add_argument("--family", help="of a version: its base model, if the file proves none")
+    parser.add_argument(
+        "--family", help="of a version: its base model, if the file does not prove it"
+    )
     parser.add_argument("--lineage", help="of a version: the checkpoint that it was trained on")
     parser.add_argument("--label", help="of a version: its short name")
     parser.add_argument("--notes", help="of a version: what is new in it")
@@ -112,8 +114,8 @@ def read_card(place: str) -> str:
 COMMANDS = {
     "edit": Command(
         "Change the title, the text of the page or other fields of an adapter, or the trigger\n"
-        "words and other details of a version. What is not given stays. The files of a version\n"
-        "never change; lorary push publishes another one.",
+        "words and other details of a version. Fields that you do not give stay as they are.\n"
+        "The files of a version never change; lorary push publishes another version.",
         '  lorary edit studio/noir --title "Film noir" --summary "Hard light and deep shadows."\n'
         "  lorary edit studio/noir --card README.md --tag film --tag monochrome\n"
         "  lorary edit studio/noir --rename film-noir\n"

@@ -41,7 +41,8 @@ def note_kept(details: Details, adapter: Adapter | None) -> None:
     facts = different(details, adapter)
     if adapter is not None and facts:
         name = plain(adapter.full_name)
-        note(f"lorary: {name} exists and stays as it is; for a new adapter only: {_options(facts)}")
+        options = _options(facts)
+        note(f"lorary: {name} exists and is not changed; only for a new adapter: {options}")
 
 
 def ask_for_version(args: Namespace, error: AdapterDiffers) -> None:
@@ -49,18 +50,18 @@ def ask_for_version(args: Namespace, error: AdapterDiffers) -> None:
     facts: dict[str, str] = error.facts["fields"]  # type: ignore[assignment]  # of require_same
     name, options = plain(str(error.facts["adapter"])), _options(facts)
     has = ", ".join(f"{field} {plain(value) or 'none'}" for field, value in facts.items())
-    message = f"{name} exists already, with other values than {options} (it has: {has})."
+    message = f"{name} already exists with values that differ from {options} (it has: {has})."
     if not sys.stdin.isatty() or args.yes:
         message = (
             f"{message} Nothing was sent. Leave {options} out to publish a new version of it, or "
-            "choose another name for a new adapter."
+            "choose another name to create a new adapter."
         )
         raise AdapterDiffers(message, facts=error.facts)
     note(f"lorary: {message}")
     if not args.dry_run and not is_confirmed(
-        f"Publish a new version of {name}, and leave its values as they are?"
+        f"Publish a new version of {name} and keep its values as they are?"
     ):
-        message = f"Nothing was sent. Choose another name than {name} for a new adapter."
+        message = f"Nothing was sent. To create a new adapter, choose a name other than {name}."
         raise LoraryError(message, code="not_confirmed")
 
 

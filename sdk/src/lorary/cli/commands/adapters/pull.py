@@ -120,7 +120,7 @@ def _pull(args: Namespace) -> int:
         message = "--naming, --max-rank and --strip are for adapters"
         raise UsageError(message)
     if args.sidecars and args.to is None:
-        message = "--sidecars goes with --to or --layout"
+        message = "--sidecars needs --to or --layout"
         raise UsageError(message)
     if len(args.references) > 1:
         return _pull_all(groups)
@@ -156,7 +156,7 @@ def _folder(args: Namespace) -> str | None:
     layout = args.layout or library.setting("layout").value
     if not layout:
         if args.root is not None:
-            message = "--root goes with --layout"
+            message = "--root needs --layout"
             raise UsageError(message)
         return None
     return str(Path(args.root or library.setting("root").value or ".", LAYOUTS[layout]))
@@ -199,7 +199,7 @@ def _pull_all(groups: Sequence[Namespace]) -> int:
     for reference, reason in failed:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:
-        rest = ", the others are done" if len(failed) < count else ""
+        rest = "; the others are done" if len(failed) < count else ""
         note(f"lorary: {len(failed):,} of {count:,} failed{rest}")
     return exit_code(failed[0][1]) if failed else code
 
@@ -249,8 +249,8 @@ def _show_version(hub: Hub, pulled: Pulled, *, as_json: bool) -> None:
         note(f"lorary: {name} was yanked: {plain(version.reason) or 'no reason given'}")
     if pulled.is_offline and not is_offline():
         note(
-            f"lorary: {hub.endpoint} does not answer; {name} comes from the cache, as it was when "
-            "it was last pulled"
+            f"lorary: {hub.endpoint} does not answer; {name} comes from the cache, as it was "
+            "last pulled"
         )
     if as_json:
         emit(_document(pulled))
@@ -353,8 +353,8 @@ COMMANDS = {
         "With --naming, --max-rank or --strip the hub makes the file, which is then named after\n"
         "its form: noir.comfyui.r16.safetensors. What changed is shown, and in --json as\n"
         "certificate. For PEFT, a folder noir.peft has the file with its adapter_config.json.\n"
-        "Lock files keep the files of the version.\n\n"
-        "Of a pack, all files are downloaded, and OWNER--NAME.pack.json says how to use them.",
+        "Lock files list only the original files of versions.\n\n"
+        "For a pack, all files are downloaded, and OWNER--NAME.pack.json says how to use them.",
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'\n"
         "  lorary pull studio/noir studio/ink@v2 pack:studio/dusk --layout comfyui --root ComfyUI\n"

@@ -72,7 +72,9 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="only report what would be done")
     parser.add_argument(
-        "--yes", action="store_true", help="do not ask about a folder, or private data in files"
+        "--yes",
+        action="store_true",
+        help="do not ask for confirmation of a folder, or of private data in files",
     )
     add_endpoint(parser)
 
@@ -222,10 +224,13 @@ def _note_missing(args: Namespace, adapter: client.Adapter) -> None:
     """Say what was not given for a new adapter."""
     if not args.kind and adapter.kind:
         kind = plain(adapter.kind)
-        note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
+        note(
+            f"lorary: no --kind was given, so the adapter is a {kind}; you can change this on its "
+            "page"
+        )
     is_stated = args.licence or adapter.licence or states_licence(map(Path, args.files))
     if not is_stated:
-        note("lorary: no licence is stated (--licence); its page can add one")
+        note("lorary: no licence is stated (--licence); you can add one on its page")
 
 
 def _kept(progress: Progress) -> str:
@@ -339,9 +344,9 @@ COMMANDS = {
         "Publish files as a version. They are inspected locally first: files that would be refused "
         "are not sent, and private data is reported before anything is sent. Pushing the same "
         "files again returns the existing version unchanged.\n"
-        "A folder is published whole: its checkpoints become versions of one adapter, in their\n"
+        "A folder is published as a whole: its checkpoints become versions of one adapter, in\n"
         "order and named by epoch or step, with the pictures that the trainer wrote, README.md,\n"
-        "and what sidecars state. What the adapter has already is left out, so that a trainer can\n"
+        "and what sidecars state. What the adapter already has is left out, so that a trainer can\n"
         "push its output folder after each checkpoint.",
         '  lorary push noir.safetensors --to studio/noir --trigger "film noir, high contrast"\n'
         "  lorary push noir.safetensors --to studio/noir --private --wait --json\n"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
 
-_KEPT = "What is published stays. Run the same command again to go on."
+_KEPT = "What is published stays. Run the same command again to continue."
 _MOST_PLACES = 3
 _OFFERED = frozenset({"published", "yanked"})  # states of versions that can be downloaded
 
@@ -124,7 +124,7 @@ def _given(details: Details) -> Fields:
 
 def _require_one_for_label(details: Details, run: library.Run) -> None:
     if details.label and len(run.adapter.versions) + len(run.here) > 1:
-        message = "--label is for one version; those of a run are named by epoch or step"
+        message = "--label is for one version; the versions of a run are named by epoch or step"
         raise UsageError(message)
 
 

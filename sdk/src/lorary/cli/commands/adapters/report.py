@@ -57,7 +57,7 @@ def _report(args: Namespace) -> int:
     elif report.state == "failed":
         note(f"lorary: it could not be measured: {plain(report.reason)}")
     else:
-        note(f"lorary: {report.state}, {report.done} of {report.total} pictures; ask again later")
+        note(f"lorary: {report.state}, {report.done} of {report.total} pictures; try again later")
     return 0
 
 

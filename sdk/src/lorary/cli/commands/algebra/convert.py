@@ -53,7 +53,7 @@ def _convert(args: Namespace) -> int:
     if found.lacks_config:
         note(
             "lorary: no adapter_config.json was written: the file adapts several models, such as "
-            "UNet and text encoder, and PEFT loads the adapter of one"
+            "UNet and text encoder, but PEFT loads an adapter for only one"
         )
     return 0
 
@@ -91,8 +91,8 @@ COMMANDS = {
     "convert": Command(
         "Write an adapter under the names that another tool reads: kohya (AUTOMATIC1111, Forge),\n"
         "comfyui, diffusers or peft. Renamed tensors keep their bytes. Projections that the other\n"
-        "naming splits or fuses are rebuilt exactly, which is measured on the written file. What\n"
-        "the naming can't hold is refused, with the module's name.\n"
+        "naming splits or fuses are rebuilt exactly; this is measured on the written file. If the\n"
+        "naming cannot hold a module, the command fails and names it.\n"
         "Needs pip install 'lorary[algebra]'.",
         "  lorary convert noir.safetensors --to peft --out noir.peft.safetensors\n"
         "  lorary convert noir.safetensors --to diffusers --out noir.diffusers.safetensors --json",

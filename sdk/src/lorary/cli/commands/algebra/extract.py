@@ -15,7 +15,7 @@ from lorary.cli.commands.algebra.arguments import (
     whole,
     written,
 )
-from lorary.cli.output.text import emit, note, pairs, plain, show, strong
+from lorary.cli.output.text import count_of, emit, note, pairs, plain, show, strong
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def _extract(args: Namespace) -> int:
     else:
         show(_lines(found))
     if found.left_out:
-        count = len(found.left_out)
-        note(plain(f"lorary: {count:,} changed tensors were left out, as {found.left_out[0]}."))
+        count = count_of(len(found.left_out), "changed tensor")
+        note(plain(f"lorary: left out {count}, such as {found.left_out[0]}"))
     return 0
 
 
@@ -75,9 +75,9 @@ def _lines(found: Extracted) -> list[str]:
 
 COMMANDS = {
     "extract": Command(
-        "Write an adapter with what changed between two checkpoints, as well as a rank allows.\n"
-        "One weight is read at a time. The error of each module is the norm of what is missing,\n"
-        "divided by that of the change. Needs pip install 'lorary[algebra]'.",
+        "Write an adapter with what changed between two checkpoints, as closely as the given rank\n"
+        "allows. One weight is read at a time. The error of each module is the norm of what is\n"
+        "missing, divided by the norm of the change. Needs pip install 'lorary[algebra]'.",
         "  lorary extract base.safetensors tuned.safetensors --rank 64 --out lora.safetensors",
         _configure,
         _extract,

@@ -77,7 +77,7 @@ def _require_files(paths: list[Path]) -> None:
     names = [str(path) for path in paths if not path.exists() and _is_adapter(str(path))]
     if names:
         message = (
-            f"lorary compare takes files, and there is no file {names[0]}. Download the adapter "
+            f"lorary compare takes files, but there is no file {names[0]}. Download the adapter "
             f"first: lorary pull {names[0]}."
         )
         if len(names) == len(paths):
@@ -130,7 +130,7 @@ def _short(value: str | None) -> str:
 COMMANDS = {
     "energy": Command(
         "Measure how much an adapter changes each block of its base model: the squared norm of\n"
-        "the update, and its share of the whole. The hub is not asked.\n"
+        "the update, and its share of the whole. This needs no hub.\n"
         "Needs pip install 'lorary[algebra]'.",
         "  lorary energy noir.safetensors\n"
         "  lorary energy noir.safetensors --json | jq '.blocks[] | select(.share > 0.1)'",

@@ -56,7 +56,7 @@ def _configure(parser: Parser) -> None:
         "--density",
         type=share,
         metavar="SHARE",
-        help="ties, dare: the share of elements that stay; by default 0.2 and 0.5",
+        help="ties, dare: the share of elements that stay; by default 0.2 (ties) and 0.5 (dare)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="dare: the seed")
     add_out(parser)
@@ -137,7 +137,7 @@ COMMANDS = {
         "factors stand side by side, and the rank grows; --max-rank approximates it. Files that\n"
         "name modules differently are converted to the naming of the first one, or --to.\n\n"
         "LoHa, LoKr and full differences have no exact factors: with --max-rank they are\n"
-        "approximated. So are DoRA and (IA)³, with a file of the base model as --base. --json has\n"
+        "approximated. DoRA and (IA)³ also need a file of the base model as --base. --json has\n"
         "the error of each module.\n\n"
         "modes:\n"
         "  concat   the exact sum of the updates (default)\n"

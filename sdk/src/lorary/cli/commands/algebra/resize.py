@@ -103,8 +103,8 @@ def _lines(found: Resized, size_before: int) -> list[str]:
 
 COMMANDS = {
     "resize": Command(
-        "Write an adapter of a smaller rank: the best approximation of each module, with the same\n"
-        "scale. Give a rank, a size, or the share of the energy that each module keeps.\n"
+        "Write an adapter with a smaller rank: the best approximation of each module, with the\n"
+        "same scale. Give a rank, a size, or the share of the energy that each module keeps.\n"
         "Needs pip install 'lorary[algebra]'.",
         "  lorary resize noir.safetensors --rank 16 --out noir-16.safetensors\n"
         "  lorary resize noir.safetensors --energy 0.95 --out small.safetensors\n"

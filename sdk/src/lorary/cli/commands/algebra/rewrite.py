@@ -16,7 +16,8 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--strip-training",
         action="store_true",
-        help="remove what describes the training (ss_* and keys of other trainers); the base stays",
+        help="remove what describes the training (ss_* and keys of other trainers); the base model "
+        "is kept",
     )
     parser.add_argument(
         "--set",
@@ -82,9 +83,9 @@ def _values(words: Sequence[str]) -> dict[str, str]:
 
 COMMANDS = {
     "rewrite": Command(
-        "Write a copy of a file with other metadata. The weights stay byte for byte, so their\n"
-        "hash stays right; modelspec.hash_sha256 is computed again. Values of modelspec.* are\n"
-        "checked against ModelSpec 1.0.1. Needs pip install 'lorary[algebra]'.",
+        "Write a copy of a file with different metadata. The weights stay the same byte for byte,\n"
+        "and so does their hash; modelspec.hash_sha256 is computed again. Values of modelspec.*\n"
+        "are checked against ModelSpec 1.0.1. Needs pip install 'lorary[algebra]'.",
         "  lorary rewrite noir.safetensors --strip-training --out clean.safetensors\n"
         "  lorary rewrite noir.safetensors --set modelspec.trigger_phrase='film noir' \\\n"
         "    --set ss_base_model_version=sdxl_base_v1-0 --out noir-2.safetensors",

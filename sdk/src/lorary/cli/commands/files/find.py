@@ -169,7 +169,7 @@ def _row(match: Match, *, is_hash: bool) -> list[str]:
     tensors = "same tensors" if is_hash else "same tensors, different file"
     what = "same file" if match.is_same_file else tensors
     if match.derived is not None:
-        what = f"made of it by the hub ({match.derived.title})"
+        what = f"made from it by the hub ({match.derived.title})"
     how = f", by {_KINDS.get(match.kind, match.kind)}" if is_hash else ""
     state = "" if version.state == "published" else f" ({version.state})"
     return [f"{version.adapter}@{version.name}", f"{what}{how}{state}"]
@@ -177,7 +177,7 @@ def _row(match: Match, *, is_hash: bool) -> list[str]:
 
 _RELATIONS = {
     "same_file": "same file",
-    "same_weights": "same weights, other header",
+    "same_weights": "same weights, different header",
     "number_format": "same weights in another number format",
     "renamed": "same weights in another key format",
     "part": "some of the same layers",
@@ -190,7 +190,7 @@ def _relative_row(relative: Relative) -> list[str]:
     version = relative.version
     text = _RELATIONS.get(relative.relation, relative.relation)
     if relative.relation == "strength":
-        text = f"same weights, {relative.strength:.2f} times as strong as there"
+        text = f"same weights, {relative.strength:.2f} times as strong as that file"
     if relative.relation == "resized":
         text = {"from": "resized from it", "to": "resized to it"}.get(relative.direction, "resized")
     state = "" if version.state == "published" else f" ({version.state})"
@@ -203,10 +203,10 @@ def _relative_row(relative: Relative) -> list[str]:
 COMMANDS = {
     "find": Command(
         "Look up the adapter of a file or a hash. Files are not uploaded: the command sends\n"
-        "the SHA-256 of the file and of its data section, so that a file with other metadata is\n"
-        "found too. With numpy (pip install 'lorary[algebra]'), it also finds resized, renamed\n"
-        "and other copies and relatives of files that are not found by their hashes: it sends\n"
-        "a sketch, some hundred kilobytes from which the weights cannot be computed.\n\n"
+        "the SHA-256 of the file and of its data section, so that a file with different metadata\n"
+        "is found, too. With numpy (pip install 'lorary[algebra]'), it also finds resized,\n"
+        "renamed and other copies and relatives of files that are not found by their hashes: it\n"
+        "sends a sketch, a few hundred kilobytes from which the weights cannot be computed.\n\n"
         "exit codes:\n"
         "  0   everything was found\n"
         "  3   at least one was not found, or cannot be read",

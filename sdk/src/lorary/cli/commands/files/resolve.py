@@ -66,7 +66,7 @@ def _resolve(args: Namespace) -> int:
     if args.lock:
         library.Project.load(Path.cwd())  # fails before anything is done
     if args.sidecars and not (args.pull and args.dir):
-        message = "--sidecars goes with --pull, and --dir or a layout"
+        message = "--sidecars needs --pull, and --dir or a layout"
         raise UsageError(message)
     refused: list[LoraryError] = []
     code = 0
@@ -239,7 +239,7 @@ def _facts(one: LoraReference, *, is_cached: bool) -> Iterator[str]:
     if one.version is not None:
         yield plain(f"{one.adapter}@{one.version.name}")
     if one.derived is not None:
-        yield plain(f"made of it ({one.derived.title})")
+        yield plain(f"made from it ({one.derived.title})")
     if one.evidence is not None:
         yield f"by {one.evidence}"
     if is_cached:
@@ -271,7 +271,10 @@ def _advise(
         where = plain(args.dir[0]) if args.dir else "a folder"
         note(f"{count} only in the cache: run the command again with {how} to put it in {where}.")
     if unsure:
-        note(f"{len(unsure)} may be several files: choose one, and run “lorary pull” with it.")
+        note(
+            f"{len(unsure)} may each be one of several files: choose one, and run “lorary pull” "
+            "with it."
+        )
     if missing:
         where = "" if args.dir else " Name your folders with --dir to search them too."
         note(f"{len(missing)} missing.{where}")
@@ -279,11 +282,11 @@ def _advise(
 
 COMMANDS = {
     "resolve": Command(
-        "Find the LoRAs that pictures and workflows use: here, on the hub, or missing. Reads "
+        "Find the LoRAs that pictures and workflows use: here, on the hub, or missing. It reads "
         "workflows of ComfyUI, A1111's and Forge's texts, metadata of InvokeAI, SwarmUI and "
         "Fooocus, and Civitai's lists of resources, in JSON and text files and in PNG, JPEG, "
         "WebP, MP4 and WebM. Files are not uploaded.\n\n"
-        "If a file contains hashes, only hashes are compared: a file with the same name and\n"
+        "If a file contains hashes, only hashes are compared: a file with the same name but\n"
         "another hash is a different file. Without a hash, names are compared.\n\n"
         "exit codes:\n"
         "  0   all LoRAs are here\n"

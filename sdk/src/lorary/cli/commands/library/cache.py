@@ -88,10 +88,10 @@ def _check(args: Namespace) -> None:
     """Refuse options and names that do not go with the action."""
     for name in ("fix", "older_than", "max_size", "dry_run"):
         if getattr(args, name) not in {None, False} and name not in _OPTIONS[args.action]:
-            message = f"--{name.replace('_', '-')} does not go with “{args.action}”"
+            message = f"--{name.replace('_', '-')} cannot be used with “{args.action}”"
             raise UsageError(message)
     if (args.action == "rm") != bool(args.names):
-        message = "name what to remove" if args.action == "rm" else "names go with “rm”"
+        message = "name what to remove" if args.action == "rm" else "only “rm” takes names"
         raise UsageError(message)
     if args.action == "prune" and args.older_than is None and args.max_size is None:
         message = "say what to remove: --older-than or --max-size"
@@ -205,9 +205,9 @@ def _document(one: CachedFile) -> dict[str, object]:
 
 COMMANDS = {
     "cache": Command(
-        "Show where the cache is (path), list its files, the last used first (ls), hash them\n"
-        "(verify), and remove old ones (prune) or those of some versions (rm). Files in your own\n"
-        "folders stay, and those that a pull is writing.",
+        "Show where the cache is (path), list its files, the most recently used first (ls), hash\n"
+        "them (verify), and remove old ones (prune) or those of some versions (rm). Files in your\n"
+        "own folders stay, and so do those that a pull is writing.",
         "  lorary cache ls\n"
         "  lorary cache prune --older-than 30d --max-size 20GB --dry-run\n"
         "  lorary cache rm studio/noir@v2\n"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lorary.library.importing.planning import Plan
     from lorary.library.importing.publishing import Importer, ImportResult
 
-_KEPT = "What is published stays. Run the same command again to go on."
+_KEPT = "What is published stays. Run the same command again to continue."
 
 
 def _configure(parser: Parser) -> None:
@@ -193,9 +193,9 @@ COMMANDS = {
     "import": Command(
         "Publish the adapters in folders, with what their headers, sidecars and preview pictures\n"
         "say. First it reports what it would do with each file, and where each value comes from.\n"
-        "Epochs of one training run become versions of one adapter, halves of a pair one version;\n"
-        "copies are left out. Nothing is published twice, and later edits on the hub stay. An\n"
-        "interrupted import continues where it stopped.",
+        "Epochs of one training run become versions of one adapter, and the halves of a pair\n"
+        "become one version; copies are left out. Nothing is published twice, and later edits on\n"
+        "the hub stay. An interrupted import continues where it stopped.",
         "  lorary import ~/ComfyUI/models/loras --to ada --dry-run\n"
         "  lorary import loras/ --to studio --yes --json | jq -r 'select(.error) | .files[]'",
         _configure,

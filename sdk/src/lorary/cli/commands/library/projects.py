@@ -46,7 +46,7 @@ def _lock(args: Namespace) -> int:
     if args.init:
         return _init(args)
     if args.layout or args.root:
-        message = f"--layout and --root go with --init; later, change them in {PROJECT}"
+        message = f"--layout and --root need --init; later, change them in {PROJECT}"
         raise UsageError(message)
     return _locked(args, names=None)
 
@@ -398,8 +398,8 @@ COMMANDS = {
         _sync,
     ),
     "verify": _command(
-        "Hash the local files, and compare them with lorary.lock, or with what describes a pulled\n"
-        "pack.",
+        "Hash the local files, and compare them with lorary.lock, or with the description of a\n"
+        "pulled pack.",
         "  lorary verify && echo unchanged\n  lorary verify loras/studio--dusk.pack.json",
         _configure_verify,
         _verify,

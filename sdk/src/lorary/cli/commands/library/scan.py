@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lorary.library.index.listing import Filters, Row
     from lorary.library.index.scanning import Scanned
 
-_KEPT = "What was read is kept. Run the same command again to go on."
+_KEPT = "What was read is kept. Run the same command again to continue."
 _PAGE = 200  # rows of a table whose columns are aligned together
 
 
@@ -55,7 +55,7 @@ def _scan(args: Namespace) -> int:
         with meter(lambda _: _KEPT) as draw:
             scanned = library.scan(index, roots, session, refresh=args.refresh, on_progress=draw)
         if scanned.failure is not None:
-            note(f"lorary: the hub was not asked: {plain(scanned.failure.detail)}")
+            note(f"lorary: nothing was looked up on the hub: {plain(scanned.failure.detail)}")
         for fault in scanned.folders:
             note(f"lorary: {plain(fault.message)} The index keeps its entries for this folder.")
         if args.json:
@@ -125,7 +125,9 @@ def _list(args: Namespace) -> int:
     ):
         unscanned = _unscanned(index, filters, args)
         for word in map(plain, unscanned):
-            note(f"lorary: the index has no file of {word}; lorary scan {word} adds what is there")
+            note(
+                f"lorary: the index has no file from {word}; lorary scan {word} adds what is there"
+            )
         if args.json:
             for row in rows:
                 emit(row.to_dict())
@@ -141,7 +143,7 @@ def _unscanned(index: Index, filters: Filters, args: Namespace) -> list[str]:
 
     Raises:
         UsageError: there is no such family, neither known here nor in the index.
-        FileMissing: a folder does not exist, and the index has no file of it.
+        FileMissing: a folder does not exist, and the index has no file from it.
     """
 
     def has_none(which: Filters) -> bool:
@@ -154,7 +156,7 @@ def _unscanned(index: Index, filters: Filters, args: Namespace) -> list[str]:
     for word, root in zip(args.places, filters.roots, strict=True):
         if has_none(library.Filters(roots=(root,))):
             if not os.path.lexists(root):
-                message = f"{word} does not exist, and the index has no file of it."
+                message = f"{word} does not exist, and the index has no file from it."
                 raise FileMissing(message)
             found.append(word)
     return found
@@ -231,7 +233,7 @@ def _facts(row: Row, base: Path | None) -> Iterator[str]:
     elif row.same_tensors:
         yield f"same tensors as {_below(row.same_tensors[0], base)}"
     if row.run:
-        yield f"one of {len(row.run) + 1} of its run"
+        yield f"one of {len(row.run) + 1} in its run"
     if row.pair is not None:
         yield f"{row.half}, with {row.pair.name}"
 
@@ -257,8 +259,8 @@ COMMANDS = {
     ),
     "list": Command(
         "List the files that lorary scan, import and push have read. Nothing is read or sent\n"
-        "now: what the hub has, and its trigger words, are those of the last scan, and lorary\n"
-        "scan --refresh asks for newer ones.\n\n"
+        "now: what the hub has, and its trigger words, are those of the last scan; lorary\n"
+        "scan --refresh looks them up again.\n\n"
         "signs:\n" + MARKS,
         "  lorary list --missing-triggers\n"
         "  lorary list ~/ComfyUI --family sdxl --not-on-hub --json | jq -r .path",

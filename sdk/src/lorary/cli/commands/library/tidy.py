@@ -117,8 +117,8 @@ def _warn(moves: Iterable[Move]) -> None:
     """Say what else may name the copies that are moved."""
     if any(move.kept for move in moves):
         note(
-            "lorary: pictures and workflows may name a copy that goes to the trash: choose the "
-            "file that stays there, or undo the move"
+            "lorary: pictures and workflows that name a moved copy no longer find it: in them, "
+            "choose the file that is kept, or undo the move"
         )
 
 
@@ -154,7 +154,7 @@ def _update_index(finished: Sequence[Moved], *, is_back: bool) -> None:
             library.update_index(index, finished, is_back=is_back, on_progress=draw)
     except LoraryError as error:
         detail = plain(error.detail)
-        note(f"lorary: the index was not updated; the next lorary scan does it: {detail}")
+        note(f"lorary: the index was not updated; the next lorary scan will update it: {detail}")
 
 
 def _document(move: Move, state: str) -> dict[str, object]:

@@ -64,7 +64,7 @@ def withdraw(hub: client.Hub, args: Namespace) -> int:
 def alias(_hub: client.Hub, args: Namespace) -> int:
     """Show, move, remove or trace aliases."""
     if not 1 <= len(args.words) <= 3:
-        message = "alias needs OWNER/NAME, then perhaps an ALIAS and a VERSION"
+        message = "alias needs OWNER/NAME, and may take an ALIAS and a VERSION"
         raise UsageError(message)
     name, one, to = [*args.words, None, None][:3]
     adapter = f"{packs.PREFIX}{name.removeprefix(packs.PREFIX)}"
