@@ -149,7 +149,7 @@ def test_where_a_token_was_is_said_without_it(home: Path, monkeypatch: pytest.Mo
     found = [token_of(home, HUB)]
     monkeypatch.setenv("LORARY_TOKEN", "lor_env")
     found += [token_of(home, HUB), token_of(home, HUB, "lor_said")]
-    words = [str(home / "credentials.json"), "LORARY_TOKEN", "that was given"]
+    words = [str(home / "credentials.json"), "LORARY_TOKEN", "that was passed"]
     for one, word in zip(found, words, strict=True):
         assert [other for other in words if other in one.place] == [word]
         assert "lor_" not in f"{one.place}{one!r}"
