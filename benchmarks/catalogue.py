@@ -51,7 +51,14 @@ def run(adapters: int = ADAPTERS, data: Path | None = None, database: str = "") 
         database: URL of the hub's PostgreSQL database; SQLite without it.
     """
     with TemporaryDirectory(prefix="lorary-bench-") as place:
-        settings = {"PAGES_PER_MINUTE": "1000000", "DRAWN_PER_MINUTE": "1000000"}
+        # With base models, the worker would queue a preview of each version at its start.
+        bases = Path(place) / "bases.toml"
+        bases.touch()
+        settings = {
+            "PAGES_PER_MINUTE": "1000000",
+            "DRAWN_PER_MINUTE": "1000000",
+            "BASES": str(bases),
+        }
         if database:
             settings["DATABASE_URL"] = database
         folder = data or Path(place) / "hub"
@@ -64,10 +71,10 @@ def run(adapters: int = ADAPTERS, data: Path | None = None, database: str = "") 
             with psycopg.connect(database, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")  # as autovacuum does, which may be off
         with hub:
-            workers = [hub.pid_of("worker --queues checks")]  # it queues renders when it starts
+            workers = [hub.pid_of("worker --queues checks")]
             wait_idle(workers, roots=database_servers(hub))
             results = _measured(hub, adapters)
-            with RunningHub(Path(place) / "empty", "--queues", "checks") as empty:
+            with RunningHub(Path(place) / "empty", "--queues", "checks", BASES=str(bases)) as empty:
                 return [*results, publications(hub, empty, f"{adapters:,} adapters: publication")]
 
 
