@@ -273,7 +273,7 @@ def test_cached_files_are_linked_into_the_folder(
     folder = tmp_path / "loras"
     folder.mkdir()
     ran = run("resolve", source, "--dir", folder)
-    assert (ran.code, f"again with --pull to put it in {folder}" in ran.err) == (0, True)
+    assert (ran.code, f"again with --pull to put each in {folder}" in ran.err) == (0, True)
     ran = run("resolve", source, "--dir", folder, "--pull", "--json")
     assert (ran.code, ran.document["path"]) == (0, str(folder / "noir.safetensors"))
     assert published.file_bytes_sent == sent

@@ -48,7 +48,7 @@ def _configure(parser: Parser) -> None:
 def _configure_version(parser: Parser) -> None:
     for name, what in (
         ("trigger", "a trigger phrase"),
-        ("optional-trigger", "a phrase that is not needed"),
+        ("optional-trigger", "an optional trigger phrase"),
     ):
         parser.add_argument(
             f"--{name}",

@@ -87,7 +87,7 @@ def _tell_missing(entry: Entry, written: Sequence[Sidecar]) -> None:
     is_first = any(one.action == "add" for one in written)
     if is_first and not any(one.is_preview for one in written):
         version = plain(f"{entry.adapter} {entry.version}")
-        note(f"lorary: {version} has no picture yet; the same pull adds it later")
+        note(f"lorary: {version} has no picture yet; repeat the pull later to add one")
 
 
 def _show(args: Namespace, folder: Folder, one: Sidecar) -> None:

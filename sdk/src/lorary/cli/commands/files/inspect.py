@@ -227,7 +227,7 @@ def _require_lineages() -> None:
 COMMANDS = {
     "inspect": Command(
         "Inspect files without a hub: base model with its evidence, method, rank, trigger\n"
-        "words and findings. Only headers are read, nothing is loaded or run.\n\n"
+        "words and findings. Only headers are read; nothing is loaded or run.\n\n"
         "signs in the lines of a folder:\n" + MARKS + "\n"
         "  !  an upload would refuse the file\n\n"
         "exit codes:\n"

@@ -269,7 +269,7 @@ def _advise(
         count = len({one.sha256 for one in only_cached})
         how = "--pull" if args.dir else "--dir DIR --pull"
         where = plain(args.dir[0]) if args.dir else "a folder"
-        note(f"{count} only in the cache: run the command again with {how} to put it in {where}.")
+        note(f"{count} only in the cache: run the command again with {how} to put each in {where}.")
     if unsure:
         note(
             f"{len(unsure)} may each be one of several files: choose one, and run “lorary pull” "
