@@ -34,7 +34,12 @@ pytestmark = [
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """Let this process write no file beyond a size, as on a disk without room."""
+    """Let this process write no file beyond a size, as on a disk without room.
+
+    The write-ahead log of the hub's database begins anew, so that it has room.
+    """
+    with connection.cursor() as rows:
+        rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
