@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lorary.algebra.files import Array
-from lorary.algebra.matrices.gram import Factors, decompose, finite, truncated
+from lorary.algebra.matrices.gram import Factors, decompose, finite, relative_error, truncated
 
 _EXTRA = 16  # columns beside the wanted rank
 _ITERATIONS = 4
@@ -32,8 +32,7 @@ class Approximation(NamedTuple):
     @property
     def relative_error(self) -> float:
         """‖W − factors‖ / ‖W‖."""
-        lost = max(self.energy - self.kept, 0.0)
-        return float(np.sqrt(lost / self.energy)) if self.energy > 0 else 0.0
+        return relative_error(self.energy, self.kept)
 
 
 def energy_of(matrix: Array) -> float:

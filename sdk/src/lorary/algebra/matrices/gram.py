@@ -172,6 +172,11 @@ def finite(value: float) -> float:
     return value
 
 
+def relative_error(whole: float, kept: float) -> float:
+    """Return ‖W − factors‖ / ‖W‖ of an approximation, from the energies of both."""
+    return math.sqrt(max(whole - kept, 0.0) / whole) if whole > 0 else 0.0
+
+
 def truncated(found: Decomposition, rank: int) -> Factors:
     """Return the best approximation of an update by factors of a rank, with the same scale.
 

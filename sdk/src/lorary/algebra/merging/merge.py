@@ -42,6 +42,7 @@ from lorary.algebra.matrices.gram import (
     joined,
     joint_scale,
     rank_for_share,
+    relative_error,
     singular_values,
     truncated,
 )
@@ -129,8 +130,7 @@ class MergedModule(NamedTuple):
     @property
     def relative_error(self) -> float:
         """‖difference‖ / ‖ΔW‖ of the approximation."""
-        lost = max(self.energy - self.kept, 0.0)
-        return math.sqrt(lost / self.energy) if self.energy > 0 else 0.0
+        return relative_error(self.energy, self.kept)
 
 
 @dataclass(frozen=True, slots=True)
