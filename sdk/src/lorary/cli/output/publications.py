@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
 _MOST_ELSEWHERE = 3
 #: The question about a new adapter for which no kind is given, with the one that a hub sets.
+KEPT = "What is published stays. Run the same command again to continue."
 KIND_ASKED = {"field": "kind", "option": "--kind", "default": "style"}
 #: Field to the ending of a sidecar that can state it before an import, and the key there.
 _IN_SIDECARS = {

@@ -16,7 +16,7 @@ from lorary.cli.commands.adapters.new_adapter_options import note_kept, require_
 from lorary.cli.commands.adapters.push import OPTIONS
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
-from lorary.cli.output.publications import facts_of, finish, result_document
+from lorary.cli.output.publications import KEPT, facts_of, finish, result_document
 from lorary.cli.output.push_report import Questions, RunReport, checks_document, show_files
 from lorary.cli.output.text import emit, note
 from lorary.client.config import home_of
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
 
-_KEPT = "What is published stays. Run the same command again to continue."
 _MOST_PLACES = 3
 _OFFERED = frozenset({"published", "yanked"})  # states of versions that can be downloaded
 
@@ -85,7 +84,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
             importer = library.Importer(session, journal, place, account)
             importer.know(target.name, adapter)
             results: list[ImportResult] = []
-            with meter(lambda _: _KEPT, is_resumable=True) as draw:
+            with meter(lambda _: KEPT, is_resumable=True) as draw:
                 for result in importer.run(library.Plan((run.adapter,), ()), on_progress=draw):
                     results.append(result)
                     if args.json:

@@ -12,6 +12,7 @@ from lorary.cli.commands.adapters.push import KINDS
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import (
+    KEPT,
     asked_of,
     existing_lines,
     finish,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.planning import Plan
     from lorary.library.importing.publishing import Importer, ImportResult
-
-_KEPT = "What is published stays. Run the same command again to continue."
 
 
 def _configure(parser: Parser) -> None:
@@ -86,7 +85,7 @@ def _import(args: Namespace) -> int:
     with library.Hubs(args.endpoint) as hubs, library.Index(home) as index:
         session = hubs.session()
         account = _account(args, session)
-        with meter(lambda _: _KEPT) as draw:
+        with meter(lambda _: KEPT) as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
         if scanned.failure is not None:
             raise scanned.failure
@@ -115,7 +114,7 @@ def _import(args: Namespace) -> int:
 def _publish(args: Namespace, importer: Importer, plan: Plan) -> list[ImportResult]:
     """Publish what is planned, and report each result with ``--json``."""
     results = []
-    with meter(lambda _: _KEPT, is_resumable=True) as draw:
+    with meter(lambda _: KEPT, is_resumable=True) as draw:
         for result in importer.run(plan, jobs=args.jobs, on_progress=draw):
             results.append(result)
             if args.json:
