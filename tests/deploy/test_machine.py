@@ -122,16 +122,15 @@ def part_of(section: str, step: int | None = None) -> str:
     """Return a section of the guide, or one of its numbered steps."""
     text = GUIDE.read_text()
     chapter = text[text.index("\n## One machine without") : text.index("\n## Compose")]
-    _, *sections = re.split(r"^### ", chapter, flags=re.MULTILINE)
-    (chosen,) = (one for one in sections if one.startswith(f"{section}\n"))
+    chosen = _only(f"### {section}\n", re.split(r"^(?=### )", chapter, flags=re.MULTILINE))
     if step is None:
         return chosen
-    (chosen,) = (
-        one
-        for one in re.split(r"^(?=[0-9]+\. )", chosen, flags=re.MULTILINE)
-        if one.startswith(f"{step}. ")
-    )
-    return chosen
+    return _only(f"{step}. ", re.split(r"^(?=[0-9]+\. )", chosen, flags=re.MULTILINE))
+
+
+def _only(begin: str, parts: list[str]) -> str:
+    (part,) = (one for one in parts if one.startswith(begin))
+    return part
 
 
 def blocks(part: str) -> list[str]:
