@@ -27,6 +27,7 @@ from registry.audit import services as audit
 from registry.blobs import promote, sketches
 from registry.blobs.selectors import keeping_files
 from registry.database import facet_counters, planner
+from registry.database.row_locks import locked
 from registry.errors import Conflict
 from registry.jobs import identity, leases, queue
 from registry.models import Blob, File, Upload, UploadPart, UploadState, XetXorb
@@ -237,8 +238,7 @@ def _release(due: QuerySet[Blob]) -> set[str]:
     """Release blobs and return their digests."""
     with transaction.atomic():
         # Publications lock blobs first; blobs referenced in the meantime are filtered out below.
-        locked = Blob.objects.select_for_update().filter(pk__in=due.values("pk"))
-        names = [blob.pk for blob in locked]
+        names = [blob.pk for blob in locked(Blob.objects.filter(pk__in=due.values("pk")))]
         gone = dict(due.filter(pk__in=names).values_list("pk", "sha256"))
         Blob.objects.filter(pk__in=gone).update(is_stored=False)
         sketches.forget(gone)

@@ -26,6 +26,7 @@ from previews.renders.messages import no_renderer
 from previews.reports import services as reports
 from registry import events
 from registry.accounts import permissions
+from registry.database.row_locks import locked
 from registry.errors import Invalid, NotFound, StateConflict
 from registry.jobs import queue
 from registry.models import (
@@ -193,10 +194,10 @@ def sheet_recipe(variant: PackVariant, base: Base) -> Recipe:
 def _woken(variant: PackVariant, base: Base, recipe: Recipe) -> Render | None:
     """Queue the sheet of a variant that waited for a base model."""
     with transaction.atomic():
-        rows = Render.objects.select_for_update().filter(
+        rows = Render.objects.filter(
             pack_version=variant.version, variant=variant.name, state=RenderState.WAITING
         )
-        render = rows.first()
+        render = locked(rows).first()
         if render is None:
             return None
         stored = renders.store_recipe(recipe)

@@ -12,6 +12,7 @@ from previews.recipes import selectors
 from previews.renders import rerender
 from registry import events
 from registry.accounts import permissions
+from registry.database.row_locks import locked
 from registry.errors import Invalid
 from registry.models import Adapter, User
 from registry.names import has_control
@@ -38,7 +39,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
         raise Invalid(" ".join(dict.fromkeys(faults.values())), fields=fields)
     wanted = [text for text in texts if text]
     with transaction.atomic():
-        Adapter.objects.select_for_update().get(pk=adapter.pk)
+        locked(Adapter.objects.all()).get(pk=adapter.pk)
         before = selectors.current_prompts(adapter)
         if wanted == (before.prompts if before else []):
             return before

@@ -29,6 +29,7 @@ from previews.render import RenderError
 from previews.render.look.measures import METHOD
 from previews.render.look.recipes import ReportRecipe, digest_of_sheet, report_recipe
 from previews.render.pictures import Picture
+from registry.database.row_locks import locked
 from registry.jobs import queue
 from registry.models import OUT_STATES, JobState, Version
 
@@ -256,8 +257,8 @@ def keep_pictures(
 def finish(*, report: Report, figures: dict[str, Any], encoder: str, encoder_digest: str) -> None:
     """Store the figures; the report is ready and replaces earlier ones of its version."""
     with transaction.atomic():
-        mine = Report.objects.select_for_update().filter(pk=report.pk, state=ReportState.RUNNING)
-        if not mine.exists():
+        mine = Report.objects.filter(pk=report.pk, state=ReportState.RUNNING)
+        if locked(mine).first() is None:
             return
         if report.version_id is not None:
             Report.objects.filter(version=report.version_id).exclude(pk=report.pk).delete()

@@ -43,6 +43,7 @@ from previews.samples.selectors import digests_of
 from registry import events, storage
 from registry.accounts import permissions, quotas
 from registry.blobs import promote
+from registry.database.row_locks import locked
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
 from registry.jobs import queue
 from registry.models import Event, Namespace, User, Version, VersionState
@@ -129,8 +130,8 @@ def _require_room(user: User, version: Version) -> None:
 def _require_bytes(version: Version, written: Written) -> None:
     """Raise ``QuotaExceeded`` if the adapter's namespace has no room."""
     with transaction.atomic():
-        locked = Namespace.objects.select_for_update().get(pk=version.adapter.namespace_id)
-        quotas.require_room_to_send(namespace=locked, size_bytes=written.size)
+        namespace = locked(Namespace.objects.all()).get(pk=version.adapter.namespace_id)
+        quotas.require_room_to_send(namespace=namespace, size_bytes=written.size)
 
 
 def _checked(stream: Readable) -> Iterator[bytes]:
@@ -158,8 +159,8 @@ def _stored_sample(
     """Move the bytes to their digest, then write the row."""
     promote.move_to_digest(key=key, written=written)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # concurrent requests wait here
-        _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
+        locked(User.objects.all()).get(pk=user.pk)  # concurrent requests wait here
+        _require_room(user, locked(Version.objects.all()).get(pk=version.pk))
         _require_bytes(version, written)
         sample = Sample.objects.create(
             version=version,

@@ -41,6 +41,7 @@ from previews.tryouts import selectors
 from previews.tryouts.requests import TryoutRequest
 from registry import events
 from registry.accounts import permissions
+from registry.database.row_locks import locked
 from registry.errors import Forbidden, Invalid, NotFound, RateLimited, StateConflict
 from registry.models import Adapter, JobState, User
 
@@ -165,7 +166,7 @@ def require_room(user: User, count: int = 1) -> None:
     A group counts once as open, and with all its try-outs for 24 hours. Removed try-outs also
     count, because removing them would otherwise avoid the limit.
     """
-    User.objects.select_for_update().get(pk=user.pk)  # concurrent requests wait here
+    locked(User.objects.all()).get(pk=user.pk)  # concurrent requests wait here
     limits, now = settings.LORARY, timezone.now()
     per_day = limits.tryouts_per_day
     if count > per_day:

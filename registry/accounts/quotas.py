@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from registry import events, hooks
 from registry.accounts.permissions import require_operator, writable_by
 from registry.blobs.selectors import keeping_files, shown_files
+from registry.database.row_locks import locked
 from registry.errors import QuotaExceeded
 from registry.models import Blob, Namespace, UploadState, User
 
@@ -160,14 +161,14 @@ def require_room_for(*, namespace: Namespace, blobs: Iterable[Blob]) -> int:
 
 def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
     """Add blobs that are new to the namespace to ``used_bytes``; call inside a transaction."""
-    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+    namespace = locked(Namespace.objects.all()).get(pk=namespace.pk)
     if size := require_room_for(namespace=namespace, blobs=blobs):
         Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") + size)
 
 
 def refund(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
     """Subtract blobs that the namespace no longer holds; call inside a transaction."""
-    namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
+    namespace = locked(Namespace.objects.all()).get(pk=namespace.pk)
     size = min(_not_held(namespace, blobs), namespace.used_bytes)
     Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") - size)
 

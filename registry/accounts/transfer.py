@@ -10,6 +10,7 @@ from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
 from registry.blobs.selectors import shown_files
 from registry.database import facet_counters
+from registry.database.row_locks import locked
 from registry.errors import Invalid, NameTaken
 from registry.models import Adapter, Blob, Namespace, Pack, User
 from registry.packs import words
@@ -71,9 +72,9 @@ def transfer_all(*, actor: User | None, source: Namespace, target: Namespace) ->
 
 def _locked(source: Namespace) -> list[Adapter | Pack]:
     """Return what was not withdrawn, locked: nothing is published there until the commit."""
-    adapters_left = source.adapters.filter(withdrawn_reason="").order_by("pk")
-    packs_left = source.packs.filter(withdrawn_reason="").order_by("pk")
-    return [*adapters_left.select_for_update(), *packs_left.select_for_update()]
+    adapters_left = source.adapters.filter(withdrawn_reason="")
+    packs_left = source.packs.filter(withdrawn_reason="")
+    return [*locked(adapters_left), *locked(packs_left)]
 
 
 def _transfer_adapter(

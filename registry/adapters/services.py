@@ -16,6 +16,7 @@ from registry import events
 from registry.accounts import permissions
 from registry.adapters import licences, manifests
 from registry.database import facet_counters
+from registry.database.row_locks import locked
 from registry.errors import Invalid, NameTaken
 from registry.models import (
     Access,
@@ -179,7 +180,7 @@ def refresh(thing: Adapter | Pack) -> None:
     Otherwise, saving could undo changes made since the caller read the row.
     """
     rows = Pack.objects.all() if isinstance(thing, Pack) else Adapter.objects.all()
-    rows.select_for_update().get(pk=thing.pk)
+    locked(rows).get(pk=thing.pk)
     thing.refresh_from_db()
 
 

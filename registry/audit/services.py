@@ -14,6 +14,7 @@ from registry import events
 from registry.audit import selectors
 from registry.audit.selectors import Filters
 from registry.audit.selectors import events as matching
+from registry.database.row_locks import locked
 from registry.models import Event, EventAddress, Hub, User
 
 #: Rows per transaction, which blocks other writers on SQLite.
@@ -97,7 +98,7 @@ def _addresses(now: datetime, days: int) -> QuerySet[EventAddress]:
 def _store_days(days: int) -> None:
     """Store the setting for the trigger that refuses to delete younger events."""
     with transaction.atomic():
-        hub, _is_new = Hub.objects.select_for_update().get_or_create(pk=Hub.ONLY)
+        hub, _is_new = locked(Hub.objects.all()).get_or_create(pk=Hub.ONLY)
         if hub.audit_days == days:
             return
         events.record(actor=None, verb="audit_days_set", before=hub.audit_days, days=days)

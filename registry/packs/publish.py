@@ -17,6 +17,7 @@ from registry import events
 from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
 from registry.blobs import promote
+from registry.database.row_locks import locked
 from registry.hooks import pack_version_published
 from registry.models import (
     OUT_STATES,
@@ -82,7 +83,7 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
 def _write(
     user: User, pack: Pack, document: dict[str, Any], written: Written, notes: str
 ) -> PackVersion:
-    namespace = Namespace.objects.select_for_update().get(pk=pack.namespace_id)
+    namespace = locked(Namespace.objects.all()).get(pk=pack.namespace_id)
     quotas.require_room_to_send(namespace=namespace, size_bytes=written.size)
     pack.last_number += 1
     version = PackVersion.objects.create(

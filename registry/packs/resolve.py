@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from registry.adapters import selectors as adapter_selectors
+from registry.database import row_locks
 from registry.errors import LoraryError, Moved
 from registry.models import (
     Access,
@@ -83,8 +84,8 @@ def locked(user: User, pack: Pack, document: dict[str, Any]) -> list[list[Resolv
     keys = Q()
     for owner, _slash, name in (full.partition("/") for full in names):
         keys |= Q(namespace__key=key_of(owner), key=key_of(name))
-    # In one order, so that two publications with the same parts do not wait for each other.
-    list(Adapter.objects.select_for_update(of=("self",)).filter(keys).order_by("pk"))
+    adapters = Adapter.objects.filter(pk__in=Adapter.objects.filter(keys).values("pk"))
+    list(row_locks.locked(adapters))
     faults = Faults()
     files = _resolve(user, pack, document, faults)
     faults.refuse()

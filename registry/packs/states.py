@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from registry import events
 from registry.accounts import permissions
 from registry.adapters import services as adapters
+from registry.database.row_locks import locked
 from registry.errors import StateConflict
 from registry.hooks import pack_version_withdrawn
 from registry.models import OUT_STATES, Pack, PackVersion, User, VersionState
@@ -134,7 +135,7 @@ def _take_down(user: User, version: PackVersion, reason: str) -> None:
 
 def _lock(version: PackVersion) -> None:
     """Lock the pack, and read the version again."""
-    Pack.objects.select_for_update().get(pk=version.pack_id)
+    locked(Pack.objects.all()).get(pk=version.pack_id)
     version.refresh_from_db()
 
 

@@ -29,6 +29,7 @@ from registry.blobs import anatomies, promote
 from registry.cards import fields, readme
 from registry.cards import services as cards
 from registry.cards.fields import Card
+from registry.database.row_locks import locked
 from registry.errors import AlreadyPublished, Conflict, Invalid, LoraryError, QuotaExceeded
 from registry.models import (
     Adapter,
@@ -76,8 +77,8 @@ def create_draft(
     entries = contents.entries_of_uploads(user, uploads, given.declared_family)
     pair = anatomies.read_pair(contents.with_kept(entries, manifests.main_of(adapter)))
     with transaction.atomic():
-        locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
-        permissions.require_standing(locked)
+        fresh = locked(Adapter.objects.all()).get(pk=adapter.pk)
+        permissions.require_standing(fresh)
         parent = manifests.main_of(adapter)
         entries = contents.with_kept(entries, parent)
         existing = _same(adapter, entries)
@@ -90,7 +91,7 @@ def create_draft(
             adapter=adapter,
             parent=parent,
             entries=entries,
-            message=message or f"v{locked.last_number + 1}",
+            message=message or f"v{fresh.last_number + 1}",
         )
         version = publishing.number(user=user, revision=revision, details=given, pair=pair)
         events.record(actor=user, verb="version_drafted", about=adapter, subject=version.name)

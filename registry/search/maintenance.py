@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError, connection, transaction
 
 from registry.database import table_locks
+from registry.database.row_locks import locked
 from registry.jobs import leases
 from registry.models import Adapter, SearchDocument
 from registry.search import documents, schema, spelling
@@ -123,7 +124,7 @@ def _rebuild(progress: Callable[[int, int], None] | None) -> int:
     words = set[str]()
     for pks in _batches():
         with transaction.atomic():
-            list(Adapter.objects.select_for_update().filter(pk__in=pks).values_list("pk"))
+            list(locked(Adapter.objects.filter(pk__in=pks)).values_list("pk"))
             batch = _described(pks)
             there = SearchDocument.objects.in_bulk(pks)
             composed = {pk: documents.compose(given) for pk, given in batch.items()}

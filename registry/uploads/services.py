@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from registry import events, locks, storage
 from registry.accounts import permissions, quotas
 from registry.blobs import selectors as blob_selectors
+from registry.database.row_locks import locked
 from registry.errors import (
     DigestMismatch,
     Invalid,
@@ -126,7 +127,7 @@ def _open(upload: Upload, *, most: int) -> Upload:
     also hold for simultaneous requests.
     """
     with transaction.atomic():
-        namespace = Namespace.objects.select_for_update().get(user=upload.owner)
+        namespace = locked(Namespace.objects.all()).get(user=upload.owner)
         _require_open_limit(upload, most)
         quotas.require_room_to_send(namespace=namespace, size_bytes=upload.size_bytes)
         upload.save()

@@ -18,6 +18,7 @@ from django.db import Error, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from registry.database.row_locks import locked
 from registry.models import Adapter, DailyDownloads, Version
 
 Key = tuple[int, date]
@@ -125,12 +126,11 @@ def write() -> bool:
 def _add(counts: Mapping[Key, int]) -> None:
     """Add to the rows of versions, adapters and days; deleted versions are ignored.
 
-    The adapters are locked first and in order, so that two processes cannot deadlock.
+    The adapters are locked first, so that two processes cannot deadlock.
     """
     versions = Version.objects.filter(pk__in={version for version, _day in counts})
     owners = dict(versions.values_list("pk", "adapter"))
-    locked = Adapter.objects.select_for_update(no_key=True).filter(pk__in=owners.values())
-    list(locked.order_by("pk").values_list("pk"))
+    list(locked(Adapter.objects.filter(pk__in=owners.values())).values_list("pk"))
     known = {key: n for key, n in counts.items() if key[0] in owners}
     of_versions: Counter[int] = Counter()
     of_adapters: Counter[int] = Counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from registry.database import facet_counters
+from registry.database.row_locks import locked
 from registry.errors import Invalid, NotFound
 from registry.models import OUT_STATES, Adapter, Revision, Version, VersionState
 from registry.names import has_control
@@ -23,7 +24,7 @@ def lock(version: Version) -> None:
     Raises:
         NotFound: it was a draft that was discarded in the meantime.
     """
-    Adapter.objects.select_for_update().get(pk=version.adapter_id)
+    locked(Adapter.objects.all()).get(pk=version.adapter_id)
     try:
         version.refresh_from_db()
     except Version.DoesNotExist as error:

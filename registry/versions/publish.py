@@ -15,6 +15,7 @@ from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
+from registry.database.row_locks import locked
 from registry.errors import UploadRefused
 from registry.hooks import version_published
 from registry.models import Adapter, Blob, Revision, User, Version, VersionAnatomy, VersionState
@@ -51,7 +52,7 @@ def require_stored(entries: Sequence[Entry]) -> None:
     Raises:
         UploadRefused: bytes are missing.
     """
-    blobs = Blob.objects.select_for_update().filter(pk__in=[entry.blob.pk for entry in entries])
+    blobs = locked(Blob.objects.filter(pk__in=[entry.blob.pk for entry in entries]))
     gone = {blob.pk for blob in blobs if not blob.is_stored}
     if names := [entry.path for entry in entries if entry.blob.pk in gone]:
         text = _("The bytes of “%(path)s” were deleted after the upload. Send them again.")

@@ -18,6 +18,7 @@ FEW = [
     "tests/registry/test_audit.py",
     "tests/registry/test_guards.py",
     "tests/registry/test_queue.py",
+    "tests/registry/test_row_locks.py",
     "tests/registry/test_facets.py",
     "tests/registry/test_transferring.py",
     "tests/search/test_searching.py",
