@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 JOBS, WORKERS, FEW = 10_000, 16, 2
 #: Turns of the few and of all; jobs of a turn that are measured, and those before them, while
 #: workers come and go.
-TURNS, MEASURED, SETTLING = 3, {FEW: 300, WORKERS: 1200}, {FEW: 60, WORKERS: 250}
+TURNS, MEASURED, SETTLING = 3, 1000, {FEW: 100, WORKERS: 250}
 #: Bounds: of the statement that claims a job, of a job, and of all workers against the few.
 CLAIM_MS, JOB_CPU_MS, LEAST_RATIO = 2.0, 10.0, 0.8
 #: Workers ended by SIGTERM, each in the middle of so many jobs of these seconds.
@@ -44,7 +44,7 @@ START_S, END_S, LOOK_S = 300.0, 900.0, 0.25
 
 _CLAIMS = """
 SELECT sum(calls), sum(total_exec_time + total_plan_time) FROM pg_stat_statements
-WHERE query LIKE 'SELECT%registry_job%FOR UPDATE SKIP LOCKED%'
+WHERE query LIKE '%UPDATE registry_job%FOR UPDATE SKIP LOCKED%'
 """
 
 
@@ -172,7 +172,7 @@ def _emptied(queue: _Queue, trial: Trial) -> None:
         for count, found in spans.items():
             hub.probe.ask("let_work", pids=pids[:count])
             first = queue.until(last.left - SETTLING[count])
-            last = queue.until(max(0, first.left - MEASURED[count]))
+            last = queue.until(max(0, first.left - MEASURED))
             found.append(queue.span(first, last))
     ended = queue.until(0)
     outcome = hub.probe.ask("outcome", name="long")
