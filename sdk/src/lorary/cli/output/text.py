@@ -82,7 +82,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "not_an_adapter": "Use the file of a LoRA adapter instead.",
         "offsets_invalid": _DECEIT,
         "overlap": _DECEIT,
-        "pair_incomplete": "Save the adapter again, or remove the half: most loaders fail on it.",
+        "pair_incomplete": "Save the adapter again, or remove what is left of these modules.",
         "prefix_repeated": "Rename the tensors without the repeated prefix, or save it again.",
         "privacy_config": "Remove it before you share the file.",
         "privacy_email": "Remove it before you share the file, unless it is meant to be public.",
