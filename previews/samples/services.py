@@ -46,7 +46,7 @@ from registry.blobs import promote
 from registry.database.row_locks import locked
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
 from registry.jobs import queue
-from registry.models import Event, Namespace, User, Version, VersionState
+from registry.models import Adapter, Event, Namespace, User, Version, VersionState
 from registry.storage import Written
 from registry.uploads.receive import Readable
 from registry.uploads.services import CHECKS_QUEUE
@@ -159,8 +159,10 @@ def _stored_sample(
     """Move the bytes to their digest, then write the row."""
     promote.move_to_digest(key=key, written=written)
     with transaction.atomic():
-        locked(User.objects.all()).get(pk=user.pk)  # concurrent requests wait here
-        _require_room(user, locked(Version.objects.all()).get(pk=version.pk))
+        # Concurrent requests wait here, and a publication, which also locks the adapter first.
+        locked(Adapter.objects.all()).get(pk=version.adapter_id)
+        locked(User.objects.all()).get(pk=user.pk)
+        _require_room(user, Version.objects.get(pk=version.pk))
         _require_bytes(version, written)
         sample = Sample.objects.create(
             version=version,

@@ -111,8 +111,9 @@ def _pseudonymise(user: User, namespace: Namespace) -> None:
     user.disabled_reason, user.deleted_at = "", timezone.now()
     user.is_active = user.is_staff = user.is_superuser = False
     user.set_unusable_password()
-    user.save()
+    # Before the user, as in the other transactions that refer to both.
     NamespaceName.objects.create(namespace=namespace, key=name)
     namespace.name = namespace.key = name
     namespace.display_name = namespace.about = ""
     namespace.save(update_fields=["name", "key", "display_name", "about"])
+    user.save()

@@ -82,6 +82,8 @@ def _transfer_adapter(
 ) -> None:
     held = shown_files().filter(revision__adapter=adapter)  # as published: drafts are not charged
     blobs = list(Blob.objects.filter(pk__in=held.values("blob")))
+    both = Namespace.objects.filter(pk__in=[source.pk, target.pk])
+    list(locked(both))  # a transfer in the other direction charges the other one first
     quotas.charge(namespace=target, blobs=blobs)
     _rehome(actor, adapter, target)
     quotas.refund(namespace=source, blobs=blobs)

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 
 def locked(rows: QuerySet[Row]) -> QuerySet[Row]:
-    """Return the rows locked against changes, such that two transactions do not deadlock.
+    """Return the rows, locked against changes in the order of their keys.
 
-    Several rows are locked in the order of their keys. References to them can still be written:
-    PostgreSQL checks the foreign keys of a transaction when it commits, in an order of its own, and
-    would wait there for the lock of a row that may be deleted. SQLite has one writer at a time and
-    locks no rows.
+    Transactions that lock the same rows thus wait instead of ending in a deadlock. Of different
+    models, lock adapters first, then blobs, then namespaces.
+
+    References to the rows can still be written (``FOR NO KEY UPDATE``). PostgreSQL checks foreign
+    keys at the commit, where it would wait for rows that are locked by ``FOR UPDATE``. SQLite has
+    one writer at a time and locks no rows.
 
     Source: PostgreSQL's manual, "Row-Level Locks".
     """
