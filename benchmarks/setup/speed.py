@@ -1,4 +1,4 @@
-"""The speed of this machine, by what pages spend most of their time on.
+"""The speed of this machine at rendering templates, where pages spend most of their time.
 
 ``python -m benchmarks.setup.speed`` prints the milliseconds.
 """
@@ -24,7 +24,7 @@ _TABLE = """<table>
 def template_ms() -> float:
     """Return the least CPU ms in which Django's template engine renders 10,000 cells.
 
-    Another process does it, which needs no settings of a hub.
+    Another process does it, because Django is configured once for each process.
 
     Source: the benchmark ``django_template`` of pyperformance.
     """
@@ -33,7 +33,7 @@ def template_ms() -> float:
 
 
 def slowness() -> float:
-    """Return how many times as long as the machine of the limits this one takes, at least 1."""
+    """Return its CPU time here divided by ``NORMAL_MS``, at least 1."""
     return max(1.0, template_ms() / NORMAL_MS)
 
 

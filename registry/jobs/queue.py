@@ -285,8 +285,8 @@ def _heads(queues: Sequence[str], now: datetime, *, locks: bool = False) -> Quer
 def _first_sql(vendor: str, queues: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]:
     """Return the SQL of the head to take first as of ``_THEN``, and its parameters.
 
-    Django would take longer to build it, which workers need each second, than the database takes
-    to run it.
+    Workers need it each second, and Django would take longer to build it than the database takes to
+    run it.
     """
     del vendor  # only part of the key
     heads = _heads(queues, _THEN).order_by("-priority", "turn", "id")
@@ -298,12 +298,12 @@ def _first_sql(vendor: str, queues: tuple[str, ...]) -> tuple[str, tuple[Any, ..
 def _claim_sql(vendor: str, queues: tuple[str, ...], after: str) -> tuple[str, tuple[Any, ...]]:
     """Return one statement that claims a job as of ``_THEN``, and its parameters.
 
-    One statement instead of a transaction saves three answers of the database for each job.
+    One statement instead of a transaction saves three round trips for each job.
     """
     other = Case(When(queue=after, then=0), default=1)
     locks = connection.features.has_select_for_update_skip_locked
     heads = _heads(queues, _THEN, locks=locks).order_by("-priority", "turn", other, "id")
-    with transaction.atomic():  # Django builds no lock outside of one
+    with transaction.atomic():  # Django refuses to lock outside of one
         head, parameters = heads.values("pk")[:1].query.sql_with_params()
     sql = f"""
         UPDATE registry_job
@@ -315,10 +315,11 @@ def _claim_sql(vendor: str, queues: tuple[str, ...], after: str) -> tuple[str, t
 
 
 def _job(sql: str, parameters: Iterable[Any]) -> Job | None:
-    """Return the row that a statement of ``_THEN`` finds now."""
+    """Run a statement as of now instead of ``_THEN``, and return its row."""
     written, now = connection.ops.adapt_datetimefield_value, timezone.now()
     moments = {written(_THEN): written(now), written(_beyond(_THEN)): written(_beyond(now))}
-    rows = list(Job.objects.raw(sql, [moments.get(one, one) for one in parameters]))
+    current = [moments.get(one, one) for one in parameters]
+    rows = list(Job.objects.using(connection.alias).raw(sql, current))
     return next(iter(rows), None)
 
 

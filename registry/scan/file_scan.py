@@ -8,7 +8,7 @@
 
 SHA-256 takes most of the time of a large file: once for the file, once for its data section.
 Hashes release the interpreter's lock, so two cores share the work. Tensors and the sketch share a
-thread: both need the lock often, and took 1.6 times the CPU time of a small file in two.
+thread: both need the lock often. In two threads, they take 1.6 times the CPU time for a small file.
 A buffer is reused when the threads are done with it, so memory doesn't grow if a hash is slow.
 """
 

@@ -157,7 +157,7 @@ def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
 def holders(user: User, uploads: Sequence[Upload]) -> tuple[dict[int, Version], dict[int, Adapter]]:
     """Return upload id → version (see ``holding``), and of others → adapter (``committed_to``)."""
     if all(one.blob_id is None for one in uploads):
-        return {}, {}  # clients poll while an upload is checked; building the queries took 14 ms
+        return {}, {}  # clients poll while an upload is checked; the queries take 14 CPU ms
     versions = holding(user, uploads)
     return versions, committed_to(user, (one for one in uploads if one.pk not in versions))
 
