@@ -161,9 +161,9 @@ def _stored_sample(
     with transaction.atomic():
         # Concurrent requests wait here, and a publication, which also locks the adapter first.
         locked(Adapter.objects.all()).get(pk=version.adapter_id)
+        _require_bytes(version, written)
         locked(User.objects.all()).get(pk=user.pk)
         _require_room(user, Version.objects.get(pk=version.pk))
-        _require_bytes(version, written)
         sample = Sample.objects.create(
             version=version,
             author=user,

@@ -14,7 +14,7 @@ def locked(rows: QuerySet[Row]) -> QuerySet[Row]:
     """Return the rows, locked against changes in the order of their keys.
 
     Transactions that lock the same rows thus wait instead of ending in a deadlock. Of different
-    models, lock adapters first, then blobs, then namespaces.
+    models, lock adapters first, then blobs, then namespaces, then users.
 
     References to the rows can still be written (``FOR NO KEY UPDATE``). PostgreSQL checks foreign
     keys at the commit, where it would wait for rows that are locked by ``FOR UPDATE``. SQLite has
