@@ -1,9 +1,9 @@
 """Pages and lists of a hub with many generated adapters: wall and CPU time of each request.
 
 Of 20 requests, 19 take at most 100 ms by the clock and 60 ms of CPU time with 100,000 adapters on
-SQLite, 150 ms and 100 ms with more on PostgreSQL, whose CPU time counts too. On a slower machine
-these limits are longer (``benchmarks.setup.speed``). A publication takes at most 1.2 times the CPU
-time that it takes on an empty hub.
+SQLite, 150 ms and 100 ms with more on PostgreSQL, including the CPU time of its processes. On a
+slower machine these limits are longer (``benchmarks.setup.speed``). A publication takes at most 1.2
+times the CPU time that it takes on an empty hub.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _measured(hub: RunningHub, adapters: int) -> list[Result]:
             value = sorted(figures[1:])[P95]  # the first request fills caches
             name = f"{adapters:,} adapters: {case}"
             taken.append((name, unit, value, limit))
-    slower = min(before, slowness())  # not by what ran beside
+    slower = min(before, slowness())  # other processes may have slowed one of the two down
     return [
         Result("catalogue", name, value, limit * slower, f"{limit:g} ms x {slower:.2f}", unit, 1.0)
         for name, unit, value, limit in taken

@@ -36,7 +36,7 @@ pytestmark = [
 def files_up_to(size: int) -> Iterator[None]:
     """Let this process write no file beyond a size, as on a disk without room.
 
-    The write-ahead log of the hub's database begins anew, so that it has room.
+    The write-ahead log of the hub's database is truncated first, because it may be larger already.
     """
     with connection.cursor() as rows:
         rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")

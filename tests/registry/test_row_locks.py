@@ -32,7 +32,7 @@ def test_a_reference_to_locked_rows_is_committed_without_waiting(noir: Adapter) 
         finally:
             connection.close()
 
-    waits = connection.vendor == "sqlite"  # whose transactions write one after the other
+    waits = connection.vendor == "sqlite"  # only one transaction writes at a time
     other = Thread(target=refer)
     with transaction.atomic():
         keys = [blob.pk for blob in locked(Blob.objects.order_by("-pk"))]
