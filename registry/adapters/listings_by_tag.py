@@ -39,7 +39,7 @@ class Facet:
         """The alternatives as one condition; without any, nothing matches."""
         found = Q(pk__in=[])
         if self.tag:
-            found |= adapter_selectors.tagged(self.tag)
+            found |= adapter_selectors.tagged(self.tag).listed
         if self.families:
             found |= Q(family__in=self.families)
         exact = {

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry import hooks
 from registry.adapters import licences
+from registry.database.compiled_queries import as_list, listed
 from registry.database.facet_counters import COLUMNS, PERMISSION, RATING, TAG
 from registry.errors import Blocked, CursorInvalid, Gone, Invalid, Moved, NotFound
 from registry.models import (
@@ -113,7 +115,7 @@ class Page:
         corrected: The corrected query, "" if the query was not corrected.
         snippets: Adapter id → where the words occur, as HTML.
         versions: Adapter id → name of the version that has the hash or the file asked for.
-        conditions: The filters of the query, see ``conditions``.
+        conditions: The filters of the query for counting, see ``conditions``.
     """
 
     results: list[Adapter]
@@ -246,8 +248,11 @@ def search(
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
     if not 1 <= limit <= MAX_RESULTS_PER_PAGE:
         raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_RESULTS_PER_PAGE})
-    chosen = conditions(query)
+    tags = tagged(*query.tag) if query.tag else None
+    chosen = conditions(query, tags and tags.listed)
     rows = filtered(user, chosen).filter(published_at__isnull=False)
+    if tags is not None:
+        chosen["tag"] = tags.counted
     found = find(rows, query) if query.q else None
     by_relevance = query.sort in ("", RELEVANCE)
     if found is not None and found.plain and by_relevance:
@@ -256,8 +261,10 @@ def search(
         results = [by_id[pk] for pk in ids if pk in by_id]
     else:
         column = SORT_COLUMNS["new" if by_relevance else query.sort]
-        listed = page(rows if found is None else found.rows, column, cursor=cursor, limit=limit)
-        results, following = listed.results, listed.next_cursor
+        sorted_page = page(
+            rows if found is None else found.rows, column, cursor=cursor, limit=limit
+        )
+        results, following = sorted_page.results, sorted_page.next_cursor
     if found is None:
         return Page(results, following, conditions=chosen)
     snippets = {one.pk: snippet(one, found.plain) for one in results} if found.plain else {}
@@ -314,8 +321,13 @@ def filtered(user: User | AnonymousUser | None, chosen: Mapping[str, Q]) -> Quer
     return Adapter.objects.listed_for(user).filter(*chosen.values())
 
 
-def conditions(query: Query) -> dict[str, Q]:
-    """Return the filters of a query, by their fields: a condition for each that is set."""
+def conditions(query: Query, tags: Q | None = None) -> dict[str, Q]:
+    """Return the filters of a query, by their fields: a condition for each that is set.
+
+    Args:
+        query: The query.
+        tags: The condition on its tags; by default the one for counting.
+    """
     found = {
         name: searching.one_of(name, values)
         if name in {RATING, PERMISSION}
@@ -325,7 +337,7 @@ def conditions(query: Query) -> dict[str, Q]:
     if query.lineages:
         found["lineages"] = Q(lineage__in=query.lineages)
     if query.tag:
-        found["tag"] = tagged(*query.tag)
+        found["tag"] = tagged(*query.tag).counted if tags is None else tags
     if query.owner:
         found["owner"] = Q(namespace=id_of_owner(query.owner))
     for name, limit in (
@@ -339,23 +351,51 @@ def conditions(query: Query) -> dict[str, Q]:
     return found
 
 
-def tagged(*names: str) -> Q:
-    """Return the condition for adapters that have all given tags.
+class Tagged(NamedTuple):
+    """Conditions for adapters that have all given tags.
+
+    Attributes:
+        listed: For a list that is read in its sort order until a page is full.
+        counted: For counting, where the order does not matter.
+    """
+
+    listed: Q
+    counted: Q
+
+
+def tagged(*names: str) -> Tagged:
+    """Return the conditions for adapters that have all given tags, of which there is at least one.
 
     A rare tag is read through its index. For a frequent tag, the database reads the list in its
-    sort order and looks up the tag until the page is full.
+    sort order and looks up the tag until the page is full. If several tags have few adapters in
+    common, it would read the whole list; so their ids are read first, through the rarest tag.
     """
     folded = {name.casefold() for name in names}
     ids = dict(Tag.objects.filter(name__in=folded).values_list("name", "pk"))
-    known = FacetCount.objects.filter(field=TAG, value__in=folded, count__gte=searching.FREQUENT)
-    frequent, found = set(known.values_list("value", flat=True)), Q()
+    known = FacetCount.objects.filter(field=TAG, value__in=folded).values_list("value", "count")
+    counts = Counter(dict(known))
+    marks = Adapter.tags.through.objects
+
+    def has(name: str, adapter: str) -> Q:
+        return Q(Exists(marks.filter(tag=ids.get(name, 0), adapter=OuterRef(adapter))))
+
+    found = Q()
     for name in folded:
-        marks = Adapter.tags.through.objects.filter(tag=ids.get(name, 0))
-        if name in frequent:
-            found &= Q(Exists(marks.filter(adapter=OuterRef("pk"))))
+        if counts[name] < searching.FREQUENT:
+            found &= Q(pk__in=marks.filter(tag=ids.get(name, 0)).values("adapter"))
         else:
-            found &= Q(pk__in=marks.values("adapter"))
-    return found
+            found &= has(name, "pk")
+    rarest, *others = sorted(folded, key=lambda name: (counts[name], name))
+    if not others:
+        return Tagged(found, found)
+    shared = marks.filter(*(has(name, "adapter") for name in others), tag=ids.get(rarest, 0))
+    first = list(shared.values_list("adapter", flat=True)[: searching.max_matches() + 1])
+    if len(first) <= searching.max_matches():
+        few = Q(pk__in=listed(as_list(first)))
+        return Tagged(few, few)
+    # A join ends at the first matches; a subquery with ``IN`` would be read to its end.
+    joined = Q(*(has(name, "pk") for name in others), tags=ids[rarest])
+    return Tagged(found, joined)
 
 
 def _id_of(rows: QuerySet[Any]) -> int:

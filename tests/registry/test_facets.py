@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 from importlib import import_module
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -428,6 +429,39 @@ def test_frequent_and_rare_tags_find_the_same(
     assert not selectors.matching(None, Query(tag=("ink", "none")))
     assert len(rare) == 2
     assert not selectors.matching(None, Query(tag=("none",)))
+
+
+def test_several_tags_find_the_same_however_many_have_them(
+    home: Namespace, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        tags = [name for name, each in (("ink", 1), ("noir", 2), ("soft", 3)) if not number % each]
+        publish(home, number, tags=tags, kind="style" if number < 6 else "pose")
+    publish(home, 12, tags=["ink", "noir", "soft"], visibility="private")
+    facet_counters.fold(connection)
+    for frequent, most in product((5000, 3, 1), (1000, 5, 4, 3, 1)):
+        monkeypatch.setattr(matching, "FREQUENT", frequent)
+        own_settings(max_counted=most)
+        for tags, numbers in {
+            ("ink", "noir"): [10, 8, 6, 4, 2, 0],
+            ("Soft", "noir", "ink"): [6, 0],
+            ("soft", "none"): [],
+        }.items():
+            for kind in ("", "style"):
+                names = [f"a{n}" for n in numbers if n < 6 or not kind]
+                query = Query(tag=tags, kind=kind)
+                page = selectors.search(None, query, limit=2)
+                more = selectors.search(None, query, cursor=page.next_cursor, limit=99)
+                found = page.results + (more.results if page.next_cursor else [])
+                assert [one.name for one in found] == names, (frequent, most, query)
+                total = (min(len(names), most), len(names) > most)
+                assert facets.total(None, query) == total, (frequent, most, query)
+                count, values = facets.matching(None, query, page)
+                assert count == total
+                of_style = sum(n < 6 for n in numbers)
+                assert dict(values["kind"].values).get("style", 0) <= of_style
+                if len(numbers) <= most:
+                    assert dict(values["kind"].values).get("style", 0) == of_style
 
 
 def test_frequent_and_rare_values_find_the_same(
