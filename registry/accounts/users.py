@@ -107,16 +107,25 @@ def create_user(
         NameTaken: the name is, or was once, in use.
     """
     check_new_name(name, is_namespace=True)
-    key = key_of(name)
     try:
         with transaction.atomic():
             user = User.objects.create_user(username=name, email=email, password=password)
-            namespace = Namespace.objects.create(name=name, key=key, user=user)
-            NamespaceName.objects.create(namespace=namespace, key=key)
+            give_namespace(user)
             events.record(actor=user if signs_up else None, verb="user_created", about=user)
     except IntegrityError as error:
         raise _taken(name) from error
     return user
+
+
+def give_namespace(user: User) -> None:
+    """Create the namespace of a new user.
+
+    Raises:
+        IntegrityError: the name is, or was once, in use.
+    """
+    key = key_of(user.username)
+    namespace = Namespace.objects.create(name=user.username, key=key, user=user)
+    NamespaceName.objects.create(namespace=namespace, key=key)
 
 
 def change_password(

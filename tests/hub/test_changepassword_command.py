@@ -78,8 +78,20 @@ def test_somebody_unknown_is_refused_as_djangos_own_does(monkeypatch: pytest.Mon
     assert "for user 'anna'" in change()
 
 
-def test_a_superuser_is_made_as_before() -> None:
-    call_command("createsuperuser", "--noinput", username="root", email="r@example.org")
-    root = User.objects.get(username="root")
-    assert root.is_superuser
-    assert Event.objects.get(verb="staff_added").user == root
+def test_a_superuser_can_publish_too() -> None:
+    call_command("createsuperuser", "--noinput", username="Olga", email="r@example.org")
+    olga = User.objects.get(username="Olga")
+    assert olga.is_superuser
+    assert olga.namespace.key == "olga"
+    assert Event.objects.get(verb="staff_added").user == olga
+    assert users.name_faults("OLGA")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("Anna", "taken"), ("admin", "reserved"), ("a b", "letters")]
+)
+def test_a_superuser_has_the_name_of_a_namespace(name: str, reason: str) -> None:
+    users.create_user(name="anna")
+    with pytest.raises(CommandError, match=reason):
+        call_command("createsuperuser", "--noinput", username=name, email="r@example.org")
+    assert User.objects.count() == 1
