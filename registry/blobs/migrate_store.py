@@ -139,10 +139,20 @@ def verify(
     *,
     store: BlobStore,
     blobs: Iterable[Named] | None = None,
+    reads_unknown: bool = False,
     threads: int = THREADS,
     progress: Progress | None = None,
 ) -> Tally:
-    """Read blobs completely and compare length and sha256; change nothing."""
+    """Read blobs completely and compare length and sha256; change nothing.
+
+    Args:
+        store: Where they are.
+        blobs: The blobs; by default all stored ones.
+        reads_unknown: Whether to read also the files of the store that no row refers to, such as
+            those of old backups.
+        threads: Number of files read at once.
+        progress: Called with files and bytes read so far, after each file.
+    """
 
     def check(named: Named) -> str:
         try:
@@ -151,11 +161,21 @@ def verify(
             return _MISSING
         return _DONE if found == storage.Written(named[1], named[0]) else _DAMAGED
 
-    tally = Tally()
-    _process(check, stored() if blobs is None else blobs, threads, tally, progress)
+    tally, wanted = Tally(), stored() if blobs is None else blobs
+    if reads_unknown:
+        wanted = _and_others(wanted, sizes(store))
+    _process(check, wanted, threads, tally, progress)
     if blobs is None:
         _forget_swept(tally)
     return tally
+
+
+def _and_others(blobs: Iterable[Named], there: dict[bytes, int]) -> Iterator[Named]:
+    """Yield blobs, and then the files of a store that are not among them."""
+    for named in blobs:
+        there.pop(bytes.fromhex(named[0]), None)
+        yield named
+    yield from ((digest.hex(), size) for digest, size in there.items())
 
 
 def mend(

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from hub.config import moved_to
 from hub.operations import process_lock
 from registry import storage
-from registry.models import Event
+from registry.models import Blob, Event
 from registry.uploads import services as uploads
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
@@ -141,11 +141,23 @@ def test_verify_says_how_another_store_is_filled(there: str) -> None:
     document("copy", "--to", there)
     damage(sha256, storage.store_at(there))
     code, said = run("verify", "--all", "--at", there)
-    assert (code, "delete them, then copy or back up" in said) == (1, True)
+    assert (code, "the next copy or backup adds what the hub has" in said) == (1, True)
     storage.store_at(there).delete(sha256)
     assert run("copy", "--to", there)[0] == run("verify", "--all", "--at", there)[0] == 0
     damage(sha256, storage.store())
     assert "storage mend --from URL" in run("verify", "--all", "--at", settings.LORARY.storage)[1]
+
+
+def test_verify_reads_files_that_only_old_backups_have(there: str) -> None:
+    sha256 = keep(b"first")
+    document("copy", "--to", there)
+    Blob.objects.filter(sha256=sha256).delete()
+    storage.store().delete(sha256)
+    assert document("verify", "--all", "--at", there)["done"] == 1
+    assert document("verify", "--all")["done"] == 0
+    damage(sha256, storage.store_at(there))
+    assert document("verify", "--all", "--at", there)["damaged"] == [sha256]
+    assert document("verify", "--at", there)["ok"]
 
 
 def test_move_says_what_it_left_behind(there: str) -> None:

@@ -35,7 +35,8 @@ Document = dict[str, Any]
 
 EPILOG = """\
 status  location, number of files, missing and unreferenced files (the default)
-verify  read files and compare their sha256: 100 of them, --sample N or --all
+verify  read files and compare their sha256: 100 of them, --sample N or --all. With --at and
+        --all, also files that only old backups have
 copy    copy every file to another store and verify it there; repeatable, while the hub runs
 mend    verify every file, and copy missing or damaged ones from another store (--from)
 move    with the hub stopped: copy the rest and open uploads, verify that all files exist, switch
@@ -125,15 +126,21 @@ class Command(BaseCommand):
             rows, count = list(migrate_store.stored()), options["sample"] or SAMPLE
             blobs = random.sample(rows, min(count, len(rows)))
         meter = Meter("verified", is_quiet=options["json"])
+        place = _at(at)
+        is_own = is_same_store(at, settings.LORARY.storage)
         tally = migrate_store.verify(
-            store=_at(at), blobs=blobs, threads=options["threads"], progress=meter
+            store=place,
+            blobs=blobs,
+            reads_unknown=options["all"] and not is_own,
+            threads=options["threads"],
+            progress=meter,
         )
         meter.end()
         if not options["json"]:
             self.stdout.write(
                 f"{counted(tally.done, 'file')} ({size_text(tally.bytes_done)}) intact: {at}"
             )
-            self._say(_problems_at(at, tally))
+            self._say(_problems(tally, is_own=is_own))
         return {"ok": tally.is_whole, "storage": at, **asdict(tally)}
 
     def _mend(self, options: dict[str, Any]) -> Document:
@@ -256,14 +263,15 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
 
-def _problems_at(url: str, tally: Tally) -> Iterator[str]:
+def _problems(tally: Tally, *, is_own: bool) -> Iterator[str]:
     """Yield the problems of a store; a store other than the hub's is not mended but refilled."""
-    if is_same_store(url, settings.LORARY.storage):
+    if is_own:
         return problem_lines(tally)
     return problem_lines(
         tally,
         missing="missing there; the next copy or backup adds them",
-        damaged="damaged there; delete them, then copy or back up",
+        damaged="damaged there; delete what is damaged, and the next copy or backup adds what the "
+        "hub has",
     )
 
 
