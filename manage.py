@@ -6,10 +6,13 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
+
+import lorary
 
 
 def main() -> None:
@@ -17,6 +20,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
     # Loaded code is no garbage: looking for some in it would take a tenth of the start.
     gc.set_threshold(50_000)
+    if sys.argv[1:] in (["version"], ["--version"]):  # Django's prints that of Django
+        sys.stdout.write(f"Lorary {lorary.__version__} in {Path(__file__).resolve().parent}\n")
+        return
     try:
         _execute()
     except BrokenPipeError:  # such as of `manage.py doctor | head`

@@ -113,7 +113,9 @@ class Env:
         if not value:
             return default
         if value not in TRUE | FALSE:
-            raise _bad(name, f"{value!r} is neither yes nor no", "use one of 1 0 true false")
+            raise _bad(
+                name, f"{value!r} is neither yes nor no", "use one of 1 0 true false yes no on off"
+            )
         return value in TRUE
 
     def hops(self, name: str) -> int:

@@ -247,8 +247,9 @@ def _require_known(place: Path) -> None:
     names = [tuple(name.split(".")) for name in manifest.get("migrations", ())]
     newer = migration_rules.of_newer_release(names, MigrationLoader(None))
     if newer:
+        other = f" ({manifest['release']})" * (manifest["release"] != lorary.__version__)
         message = (
-            f"{place.name} was made by a newer release ({manifest['release']}) than this one "
+            f"{place.name} was made by a newer release{other} than this one "
             f"({lorary.__version__}), which does not know {counted(len(newer), 'migration')}; the "
             f"last is {newer[-1]}. Nothing was restored. Use that release, or with --set a backup "
             "that this one made (--list shows the releases). --newer-anyway restores it, and this "

@@ -20,6 +20,8 @@ from django.db.migrations import operations as ops
 from django.db.migrations.utils import resolve_relation
 from django.db.models import NOT_PROVIDED, Field, ForeignKey, ManyToManyField
 
+from hub.plurals import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -59,6 +61,14 @@ def of_newer_release(names: Iterable[tuple[str, str]], loader: MigrationLoader) 
         elif app in loader.migrated_apps:
             newer.append((app, name))
     return [".".join(one) for one in newer]
+
+
+def newer_text(newer: list[str]) -> str:
+    """Return a sentence about the result of ``of_newer_release``, which is not empty."""
+    return (
+        f"A newer release has migrated the database: {counted(len(newer), 'migration')} that this "
+        f"one does not know; the last is {newer[-1]}."
+    )
 
 
 def contracts(

@@ -55,10 +55,8 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
     applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
     if newer := migration_rules.of_newer_release(applied, loader):
         text = (
-            f"A newer release has migrated the database: {counted(len(newer), 'migration')} that "
-            f"this one does not know, the last is {newer[-1]}. Going back works unless the "
-            "update's check reported a migration marked `contract` (docs/operations/deployment.md, "
-            "“Going back”)."
+            f"{migration_rules.newer_text(newer)} Going back works unless the update's check "
+            "reported a migration marked `contract` (docs/operations/deployment.md, “Go back”)."
         )
         yield Finding("migrations", "warning", text)
     elif not plan:

@@ -19,7 +19,7 @@ from django.db.migrations.state import ProjectState
 from django.utils import timezone
 
 import lorary
-from hub.operations import migration_rules
+from hub.operations import doctor, migration_rules
 from hub.operations.migration_rules import contracts, locked_by_foreign_keys
 from registry.jobs import workers
 from registry.models import Worker
@@ -273,8 +273,11 @@ def test_a_database_of_a_newer_release_is_told() -> None:
     _code, found = check()
     (told,) = found["migrations"]
     assert told["state"] == "warning"
-    assert "2 migrations that this one does not know, the last is previews.9001" in told["message"]
+    assert "2 migrations that this one does not know; the last is previews.9001" in told["message"]
     assert "marked `contract`" in told["message"]
+    [report] = [one for one in doctor.examine() if one.probe == "database"]
+    assert report.state == "warning"
+    assert "9001_newest" in report.message
 
 
 @pytest.mark.django_db

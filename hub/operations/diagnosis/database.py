@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from hub import replica
+from hub.operations import migration_rules
 from hub.operations.diagnosis.report import MIGRATE, Report
 from hub.plurals import counted, size_text
 from registry.database import guards
@@ -22,9 +23,15 @@ def _database() -> Iterator[Report]:
         cursor.execute("SELECT 1")
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
     if plan:
         message = f"{counted(len(plan), 'migration')} not yet applied."
         yield Report("database", "error", message, MIGRATE)
+    elif newer := migration_rules.of_newer_release(applied, executor.loader):
+        hint = (
+            "This is so after going back to a release (docs/operations/deployment.md, “Go back”)."
+        )
+        yield Report("database", "warning", migration_rules.newer_text(newer), hint)
     else:
         yield Report("database", "ok", f"{connection.display_name} responds and is up to date.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from celery import current_app
 from django.conf import settings
@@ -82,9 +82,11 @@ def _cache() -> Iterator[Report]:
     url = settings.LORARY.cache_url
     if not url:
         message = "Each web process counts rate limits for itself, so they are multiplied."
-        hint = "Set LORARY_CACHE_URL to count them for all processes and machines together."
-        state: Literal["ok", "warning"] = "warning" if may_have_others() else "ok"
-        yield Report("cache", state, message, hint)
+        if may_have_others():
+            hint = "Set LORARY_CACHE_URL to count them for all processes and machines together."
+            yield Report("cache", "warning", message, hint)
+        else:
+            yield Report("cache", "ok", f"{message} This is enough on one machine.")
         return
     try:
         with Redis.from_url(url, **shared_cache.OPTIONS) as client:
