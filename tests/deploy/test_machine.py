@@ -199,7 +199,8 @@ def configure_backups(operator: Operator) -> None:
     units = hub.root / "etc" / "systemd" / "system"
     # What `systemctl edit` writes.
     (units / "lorary-backup.service.d").mkdir()
-    (units / "lorary-backup.service.d" / "override.conf").write_text(elsewhere + told)
+    (units / "lorary-backup.service.d" / "override.conf").write_text(elsewhere)
+    (units / "lorary-.service.d" / "40-report.conf").write_text(told)
     (units / "report@.service").write_text(report.replace("https://chat.example", WEBHOOK))
     (hub.root / "srv" / "webhook.py").write_text(RECEIVER)
     hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /srv/webhook.py")
@@ -232,7 +233,9 @@ def state_of(operator: Operator, unit: str) -> str:
 
 
 def test_the_hub_takes_uploads_and_sends_files(operator: Operator) -> None:
-    for unit in ("lorary-web", "lorary-checks", "lorary-backup.timer", "nginx"):
+    for unit in (
+        "lorary-web", "lorary-checks", "lorary-backup.timer", "lorary-doctor.timer", "nginx",
+    ):  # fmt: skip
         assert state_of(operator, unit) == "active", unit
     sha256 = push(operator, "noir", rank=4)
     assert downloaded(operator, "noir") == sha256
@@ -275,6 +278,24 @@ def test_a_backup_that_fails_is_reported(operator: Operator) -> None:
     assert "/mnt/backup/lorary" not in backup_lines(operator)
 
 
+def test_a_hub_that_does_not_start_is_reported(operator: Operator) -> None:
+    """By the command that starts it, and by a message."""
+    hub, restart = operator.machine, "systemctl restart lorary-web lorary-checks"
+    settings = hub.root / "etc" / "lorary" / "lorary.env"
+    before = settings.read_text()
+    hub.run("systemctl start lorary-doctor.service; rm -f /srv/reported")
+    settings.write_text(f"{before}\nLORARY_SIGNUP=nope\n")
+    assert hub.tried(restart)[0] == 1
+    assert hub.tried("systemctl is-active lorary-web lorary-checks")[0] == 3
+    assert hub.tried("systemctl start lorary-doctor.service")[0] == 1
+    wait_until(lambda: hub.tried("grep -q '^lorary-doctor failed on' /srv/reported")[0] == 0)
+
+    settings.write_text(before)
+    hub.run(restart)
+    operator.follow("Check the hub")
+    hub.run("systemctl start lorary-doctor.service")
+
+
 def backup_lines(operator: Operator) -> str:
     """Return what ``doctor`` prints about backups."""
     printed = operator.machine.tried("lorary-manage doctor")[1]
@@ -296,9 +317,11 @@ def test_an_update_and_the_way_back_keep_the_data(operator: Operator) -> None:
     operator.release = NEW
     operator.follow("Update")
     assert release_of(operator) == f"/opt/lorary-{NEW}"
+    assert f" in /opt/lorary-{NEW}\n" in operator.follow("Check the hub")
     assert downloaded(operator, "sepia") == sha256
     operator.follow("Go back")
     assert release_of(operator) == f"/opt/lorary-{OLD}"
+    assert "A newer release has migrated the database" in operator.follow("Check the hub")
     assert downloaded(operator, "sepia") == sha256
     operator.follow("Update", None, 1)
     assert downloaded(operator, "sepia") == sha256
@@ -310,7 +333,7 @@ def test_a_backup_is_restored(operator: Operator) -> None:
     hub, sha256 = operator.machine, push(operator, "kept", rank=5)
     hub.run("systemctl start lorary-backup.service")
     newest = sets_of(operator).splitlines()[-1].split()[0]
-    operator.follow("Restore on the same machine")
+    operator.follow("Restore on the same machine", 1)
     # What the archive has.
     hub.run("rm -r /etc/lorary /etc/nginx/conf.d/lorary.conf /etc/systemd/system/report@.service")
     operator.follow("Restore on another machine")

@@ -183,12 +183,18 @@ def units(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"}
 
 
-NAMES = ["lorary-web", "lorary-checks", "lorary-render@render", "lorary-migrate", "lorary-backup"]
+NAMES = [
+    "lorary-web", "lorary-checks", "lorary-render@render", "lorary-migrate", "lorary-backup",
+    "lorary-doctor",
+]  # fmt: skip
 
 
 def test_systemd_takes_the_units(units: dict[str, str]) -> None:
     folder = Path(units["SYSTEMD_UNIT_PATH"].rstrip(":"))
-    others = [str(folder / name) for name in ("lorary.target", "lorary-backup.timer")]
+    others = [
+        str(folder / name)
+        for name in ("lorary.target", "lorary-backup.timer", "lorary-doctor.timer")
+    ]
     command = ["systemd-analyze", "verify", *(str(folder / f"{n}.service") for n in NAMES), *others]
     done = subprocess.run(command, env=units, capture_output=True, text=True, check=False)
     assert (done.returncode, [line for line in done.stderr.splitlines() if "lorary" in line]) == (
