@@ -186,9 +186,8 @@ def _segment_fault(segment: str) -> str:
     if is_device(segment):
         return _("“%(name)s” is a device name on Windows; rename it.") % {"name": segment}
     if _SHORT_NAME.match(segment):
-        return _("“%(name)s” is a short name that Windows can use for another file.") % {
-            "name": segment
-        }
+        text = _("“%(name)s” is a short name that Windows can use for another file; rename it.")
+        return text % {"name": segment}
     if segment[0] == ".":
         return _("A file name must not begin with a dot.")
     return ""

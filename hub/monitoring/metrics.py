@@ -30,11 +30,13 @@ IN_PROGRESS = Gauge(
 )
 DOWNLOADS = Counter("lorary_downloads", "Files of versions that were sent to their end.")
 CACHE_FAILURES = Counter(
-    "lorary_cache_failures", "Uses of the shared cache without it: rate limits are not enforced."
+    "lorary_cache_failures",
+    "Calls to the shared cache that failed; rate limits are not enforced meanwhile.",
 )
 REPLICA_REQUESTS = Counter(
     "lorary_database_replica_requests",
-    "Requests that the replica may answer. It was used, behind, or failed; else the primary did.",
+    "Requests that the replica may answer, by result: it was used, was behind, or failed (then the "
+    "primary answered).",
     ["result"],
 )
 

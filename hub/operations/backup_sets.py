@@ -92,7 +92,7 @@ def chosen(folder: Path, name: str | None = None) -> BackupSet:
         found = [one for one in found if one.name == name]
     if found:
         return max(found, key=lambda one: (one.is_whole, one.is_readable, one.made_at))
-    message = f"{name} is no finished backup in {folder}."
+    message = f"{name} is not a finished backup in {folder}."
     raise BackupInvalid(message)
 
 
@@ -113,7 +113,7 @@ def manifest_of(place: Path) -> dict[str, Any]:
     except PermissionError:
         raise
     except (OSError, ValueError) as error:
-        message = f"{place.name} is no finished backup: {error}"
+        message = f"{place.name} is not a finished backup: {error}"
         raise BackupInvalid(message) from error
     number = manifest.get("format") if isinstance(manifest, dict) else None
     if number is not None and number != FORMAT:

@@ -89,7 +89,9 @@ def sentence(measured: MeasuredLineage) -> str:
     nearest = next((one for one in apart if not one["is_significant"]), apart[0])
     values = {"best": best["lineage"], "other": nearest["lineage"], "how": _how_much(nearest)}
     if measured.lineage:
-        text = _("%(best)s denoises the author's pictures best; with %(other)s, the next, %(how)s.")
+        text = _(
+            "%(best)s denoises the author's pictures best; with the next best, %(other)s, %(how)s."
+        )
         return text % values
     text = _("Cannot tell: the difference between %(best)s and %(other)s is not certain (%(how)s).")
     return text % values

@@ -156,5 +156,5 @@ def _plain(code: str) -> str:
 
 
 def _wrong() -> Invalid:
-    text = _("This code is wrong or was used. Enter the code that the app shows now.")
+    text = _("This code is wrong or has already been used. Enter the code that the app shows now.")
     return Invalid(text, fields={"code": [text]})

@@ -25,7 +25,7 @@ def require_other(source: Namespace, target: Namespace) -> None:
     """
     is_closed = target.user is not None and not target.user.is_active
     if target.pk == source.pk or is_closed:
-        raise Invalid(_("Transfer to another owner, whose account is not disabled."))
+        raise Invalid(_("Choose a different owner whose account is not disabled."))
 
 
 def transfer_account(*, actor: User | None, user: User, target: Namespace) -> int:
@@ -102,8 +102,11 @@ def _rehome(actor: User | None, thing: Adapter | Pack, target: Namespace) -> Non
             thing.save(update_fields=["namespace", "updated_at"])
     except IntegrityError as error:
         full = f"{target.name}/{thing.name}"
-        text = _("“%(name)s” is in use or was used before. Rename it first.") % {"name": full}
-        raise NameTaken(text, name=full) from error
+        text = _(
+            "“%(name)s” is in use or was used before. First rename the adapter or pack that you "
+            "want to transfer."
+        )
+        raise NameTaken(text % {"name": full}, name=full) from error
     events.record(
         actor=actor,
         verb=f"{thing.noun}_transferred",

@@ -125,10 +125,15 @@ class Options:
         if wanted.naming and wanted.naming not in self.namings_at(wanted.max_rank):
             reason = self.reason
             if wanted.naming in self.lora_namings:
-                reason = _("This naming has no LoHa and LoKr. Choose a maximum rank for a LoRA.")
+                reason = _(
+                    "This naming has no form for LoHa or LoKr. Choose a maximum rank for a LoRA."
+                )
             raise Invalid(reason, fields={"naming": [reason]})
         if wanted.max_rank and not (self.rank or self.is_approximated):
-            text = _("Only LoRA and LoCon can have a smaller rank, and LoHa and LoKr as LoRA.")
+            text = _(
+                "Only LoRA and LoCon can have a smaller rank. LoHa and LoKr can have one only if "
+                "they are converted to LoRA."
+            )
             raise Invalid(text, fields={"max_rank": [text]})
         return wanted._replace(is_stripped=wanted.is_stripped and self.is_strippable)
 

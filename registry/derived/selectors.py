@@ -198,7 +198,7 @@ def get(source: Source, variant: str) -> Derived:
     """
     found = find(source, Wanted.parse(variant))
     if found is None:
-        text = _("“%(variant)s” of this file was not made yet. Request it first.")
+        text = _("“%(variant)s” of this file has not been made yet. Request it first.")
         raise NotFound(text % {"variant": variant[:96]}, variant=variant[:96])
     return found
 

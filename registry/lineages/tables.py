@@ -62,7 +62,8 @@ def read(path: Path) -> list[Entry]:
         for entry in _entries(*row):
             before = entries.setdefault((entry.kind, entry.value), entry)
             if before.lineage != entry.lineage:
-                _refuse(entry.line, f"{entry.value} is {before.lineage} in line {before.line}")
+                other = f"{entry.value} has another lineage in line {before.line}"
+                _refuse(entry.line, f"{other}: {before.lineage}")
     if not entries:
         message = f"{path} has no rows."
         raise TableInvalid(message)
@@ -100,8 +101,10 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         unknown = sorted(set(reader.fieldnames or ()) - set(COLUMNS))
         if unknown or not reader.fieldnames:
-            given = f"{unknown[0][:40]!r} is no column" if unknown else "there are no columns"
-            _refuse(1, f"{given}; there are {', '.join(COLUMNS)}")
+            given = "the line with the names of the columns is missing"
+            if unknown:
+                given = f"{unknown[0][:40]!r} is not a column"
+            _refuse(1, f"{given}; the columns are {', '.join(COLUMNS)}")
         for row in reader:
             if None in row:
                 _refuse(reader.line_num, "more cells than columns")
@@ -125,7 +128,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             _refuse(number, "not an object")
         unknown = sorted(set(row) - set(COLUMNS))
         if unknown:
-            _refuse(number, f"{unknown[0][:40]!r} is no key; there are {', '.join(COLUMNS)}")
+            _refuse(number, f"{unknown[0][:40]!r} is not a key; the keys are {', '.join(COLUMNS)}")
         yield number, row
 
 
@@ -138,12 +141,12 @@ def _entries(line: int, row: Mapping[str, Any]) -> Iterator[Entry]:
             _refuse(line, f"{key} is missing")
     ids = {kind: _cell(row, kind).lower().removeprefix("0x") for kind in _FORMS}
     if not any(ids.values()):
-        _refuse(line, f"none of {', '.join(_FORMS)} is there")
+        _refuse(line, f"one of {', '.join(_FORMS)} is needed")
     for kind, value in ids.items():
         if not value:
             continue
         if not _FORMS[kind].fullmatch(value):
-            _refuse(line, f"{value[:80]!r} is no {kind}")
+            _refuse(line, f"{value[:80]!r} is not a valid {kind}")
         if value.startswith(_EMPTY) or not value.strip("0"):
             _refuse(line, f"{value[:10]} is the hash of an empty file, or of none")
         yield Entry(kind, value, **texts, line=line)

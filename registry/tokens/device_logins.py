@@ -154,7 +154,9 @@ def redeem(*, device_code: str) -> tuple[AccessToken, str] | Refusal:
     rows = DeviceLogin.objects.filter(device_digest=_device_digest(device_code))
     login = rows.select_related("user").first()
     if login is None:
-        return Refusal("invalid_grant", _("There is no such device code, or it was used."))
+        return Refusal(
+            "invalid_grant", _("There is no such device code, or it has already been used.")
+        )
     if login.expires_at <= now:
         return Refusal("expired_token", _("The code has expired. Request a new one."))
     is_early = Q(polled_at__gt=now - timedelta(seconds=INTERVAL_S) + _SLACK)
@@ -172,7 +174,7 @@ def _issued(login: DeviceLogin, user: User) -> tuple[AccessToken, str] | Refusal
     try:
         with transaction.atomic():
             if not DeviceLogin.objects.filter(pk=login.pk).delete()[0]:
-                return Refusal("invalid_grant", _("This device code was used."))
+                return Refusal("invalid_grant", _("This device code has already been used."))
             return tokens.issue(actor=user, name=login.label, scopes=login.scopes)
     except LoraryError as error:  # the user has lost a right or got many tokens since
         return Refusal("access_denied", str(error.detail))
@@ -199,8 +201,8 @@ def _require_person(actor: User | AnonymousUser) -> User:
 
 def _unknown() -> NotFound:
     text = _(
-        "This code is mistyped, has expired or was used. Compare it with the one in your "
-        "terminal, or run the command again for a new one."
+        "This code is mistyped, has expired or has already been used. Compare it with the one in "
+        "your terminal, or run the command again for a new one."
     )
     return NotFound(text)
 

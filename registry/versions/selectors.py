@@ -169,7 +169,7 @@ def exact(user: User | AnonymousUser | None, adapter: Adapter, name: str) -> Ver
 def not_exact(version: Version | PackVersion, requested: str) -> Invalid:
     """Return the refusal of a name that can move, with the version that it means now."""
     detail = _(
-        "“%(requested)s” means %(version)s now and can come to mean another version. "
+        "“%(requested)s” currently means %(version)s, but can mean another version later. "
         "Use %(version)s here."
     ) % {"requested": requested[:96], "version": version.name}
     return Invalid(detail, version=version.name, fields={"version": detail})
@@ -360,7 +360,9 @@ def _declared_findings(version: Version, primary: File | None) -> list[Result]:
     allowed = allowed_families(document_of(version, primary).get("base") or {})
     if not declared or not allowed or declared in allowed:
         return []
-    text = _("The author declares %(declared)s, but the tensors fit %(allowed)s. They decide.") % {
+    text = _(
+        "The author declares %(declared)s, but the tensors fit %(allowed)s. The tensors decide."
+    ) % {
         "declared": family_title(declared),
         "allowed": ", ".join(map(family_title, allowed)),
     }

@@ -87,7 +87,7 @@ def test_refusals_name_what_there_is(stranger: Caller, ada: User, dusk: PackVers
         ("for=fooocus", 400, "comfyui, a1111, forge, diffusers, invokeai, swarmui"),
         ("for=forge&form=xml", 400, "api, ui"),
         ("for=forge", 400, "sd1 (sd1, image), film (sd1, video)"),
-        ("for=forge&variant=film", 400, "Forge renders no videos"),
+        ("for=forge&variant=film", 400, "Forge does not render videos"),
         ("for=forge&variant=sdxl", 404, "It has sd1 (sd1, image), film (sd1, video)"),
         ("for=forge&variant=sd1&more=1", 400, "There is no such parameter"),
     ):

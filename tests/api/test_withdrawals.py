@@ -92,7 +92,7 @@ def test_a_version_is_taken_down_by_number_or_revision_only(
             refused = as_ada.send(method, request, WHY if method == "post" else None)
             assert (refused.status_code, refused.json()["code"]) == (400, "validation_failed")
             assert refused.json()["version"] == "v2"
-            assert f"“{name}” means v2 now" in refused.json()["detail"]
+            assert f"“{name}” currently means v2" in refused.json()["detail"]
     assert not Version.objects.exclude(state="published").exists()
     exact = f"{ADAPTER}/versions/{newest.revision.commit}"
     for _ in range(2):

@@ -94,8 +94,8 @@ def test_the_token_comes_when_it_is_allowed(session: Session, fake: FakeHub) -> 
     ("answer", "error", "message"),
     [
         (refused("access_denied"), errors.Forbidden, "The reason is access_denied."),
-        (refused("expired_token"), errors.Unauthenticated, "expired or was used"),
-        (refused("invalid_grant"), errors.Unauthenticated, "expired or was used"),
+        (refused("expired_token"), errors.Unauthenticated, "expired or has already been used"),
+        (refused("invalid_grant"), errors.Unauthenticated, "expired or has already been used"),
         (refused("invalid_client"), errors.Invalid, "The reason is invalid_client."),
         ((200, {"token_type": "Bearer"}), errors.BadAnswer, "no token"),
         ((200, []), errors.BadAnswer, "valid token"),

@@ -308,7 +308,7 @@ def test_a_file_without_matches_is_found_by_its_sketch(
     answers()
     told = run("find", str(lora))
     assert told.code == 0
-    assert told.out.split("  ")[1:] == [f"{NAME}@v1", "resized from it, cosine 0.97\n"]
+    assert told.out.split("  ")[1:] == [f"{NAME}@v1", "the file was resized from it, cosine 0.97\n"]
     answers()
     document = run("find", str(lora), "--json").document
     assert document["matches"] == []
@@ -327,7 +327,7 @@ def test_the_text_has_the_closest_relatives_only(
     answers(8)
     lines = run("find", str(lora)).out.splitlines()
     assert [line.rpartition("  ")[2] for line in lines] == [
-        *["resized from it, cosine 0.97"] * 5, "and 3 more; --json lists them",
+        *["the file was resized from it, cosine 0.97"] * 5, "and 3 more; --json lists them",
     ]  # fmt: skip
     answers(8)
     assert len(run("find", str(lora), "--json").document["relatives"]) == 8

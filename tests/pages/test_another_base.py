@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 FLUX = kohya(DENOISERS["flux1", "diffusers"], alpha=None)
-WARNING = "ada/noir is for Stable Diffusion 1"
+WARNING = "ada/noir has been for Stable Diffusion 1"
 
 
 def read(client: Client, data: bytes, to: str = "ada/noir") -> Any:

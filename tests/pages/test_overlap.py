@@ -70,7 +70,10 @@ def test_pairs_are_compared_when_asked(client: Client, stack: list[Version]) -> 
     assert "hx-get" not in report
     assert "<summary>Noir and Film: 1.00</summary>" in report
     assert "<summary>Noir and Ink: 0.0" in report
-    warning = "“Noir” and “Film” write into the same directions, most in down_blocks.0 (1.00)"
+    warning = (
+        "“Noir” and “Film” change the weights in the same directions, most strongly in "
+        "down_blocks.0 (1.00)"
+    )
     assert report.count("note warning") == 1
     assert warning in report
     assert warning in text(client.get(PATH))  # before anything is rendered

@@ -116,7 +116,7 @@ def test_codes_cannot_be_tried_endlessly(client: Client, staff: User, required: 
     other.force_login(staff)
     for _try in range(second_factor.TRIES):
         answer = other.post(PAGE, {"code": "000001"})
-    assert "wrong or was used" in answer.content.decode() or answer.status_code == 400
+    assert "wrong or has already been used" in answer.content.decode() or answer.status_code == 400
     late = other.post(PAGE, {"code": code(staff, steps=1)})
     assert "Too many attempts" in late.content.decode()
     assert other.get("/operator").status_code == 302

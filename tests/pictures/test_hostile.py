@@ -29,8 +29,8 @@ PNG = containers.png(GRAPH)
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (files.png(files.chunk(b"zTXt", b"prompt\0\0" + BOMB)), "metadata are too large"),
-        (files.png(files.chunk(b"iTXt", b"prompt\0\1\0\0\0" + BOMB)), "metadata are too large"),
+        (files.png(files.chunk(b"zTXt", b"prompt\0\0" + BOMB)), "metadata is too large"),
+        (files.png(files.chunk(b"iTXt", b"prompt\0\1\0\0\0" + BOMB)), "metadata is too large"),
         (files.png(files.chunk(b"zTXt", b"prompt\0\0no zlib")), "damaged"),
         (PNG[: len(PNG) // 2], "incomplete"),
         (PNG.replace(b"prompt", b"promqt"), "damaged"),
@@ -158,7 +158,7 @@ EXIF = b"II*\0\x08\0\0\0\0\0".ljust(5000, b" ")
     ],
 )
 def test_exif_larger_than_the_limit_for_texts_is_refused(whole: bytes) -> None:
-    with pytest.raises(Unreadable, match="metadata are too large"):
+    with pytest.raises(Unreadable, match="metadata is too large"):
         read(io.BytesIO(whole), max_text_bytes=4096)
 
 

@@ -67,7 +67,7 @@ GOOD = file_records(ONE, [(TWO, 5, 0, 1)])
     [
         (b"", "ends before"),
         (shard(GOOD)[:47], "ends before"),
-        (shard(GOOD, tag=bytes(32)), "no shard"),
+        (shard(GOOD, tag=bytes(32)), "not a shard"),
         (shard(GOOD, version=3), "version 3"),
         (shard(GOOD)[:-1], "ends before"),
         (shard(GOOD)[:-48], "ends before"),

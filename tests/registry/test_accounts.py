@@ -226,7 +226,7 @@ def test_a_block_ends_after_a_withdrawal(ada: User, operator: User, v1: Version)
 
 def test_a_transfer_that_does_not_fit_changes_nothing(ada: User, bob: User, v1: Version) -> None:
     adapters.create(actor=bob, name="noir")
-    with pytest.raises(NameTaken, match="Rename it first"):
+    with pytest.raises(NameTaken, match="First rename the adapter"):
         deletion.delete(actor=None, user=ada, transfer_to=bob.namespace)
     carol = users.create_user(name="carol")
     quotas.set_limit(namespace=carol.namespace, quota_bytes=1)

@@ -435,8 +435,8 @@ def test_several_tags_find_the_same_however_many_have_them(
     home: Namespace, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(12):
-        tags = [name for name, each in (("ink", 1), ("noir", 2), ("soft", 3)) if not number % each]
-        publish(home, number, tags=tags, kind="style" if number < 6 else "pose")
+        some = [name for name, each in (("ink", 1), ("noir", 2), ("soft", 3)) if not number % each]
+        publish(home, number, tags=some, kind="style" if number < 6 else "pose")
     publish(home, 12, tags=["ink", "noir", "soft"], visibility="private")
     facet_counters.fold(connection)
     for frequent, most in product((5000, 3, 1), (1000, 5, 4, 3, 1)):

@@ -64,15 +64,18 @@ def test_json_says_the_same_and_replaces_what_was_there(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[str | bytes, str]] = {
-    "no hash at all": (f"{HEADER}{ROW},,,,Pony,,x\n", "Line 3: none of sha256"),
-    "a short hash": (f"{HEADER}abc,,,,Pony,,x\n", "Line 2: 'abc' is no sha256"),
+    "no hash at all": (f"{HEADER}{ROW},,,,Pony,,x\n", "Line 3: one of sha256"),
+    "a short hash": (f"{HEADER}abc,,,,Pony,,x\n", "Line 2: 'abc' is not a valid sha256"),
     "hash of nothing": (f"{HEADER},e3b0c44298,,,Pony,,x\n", "Line 2: e3b0c44298 is the hash"),
     "no lineage": (f"{HEADER},,,1,,,x\n", "Line 2: lineage is missing"),
     "no source": (f"{HEADER},,,1,Pony,,\n", "Line 2: source is missing"),
     "a long name": (f"{HEADER},,,1,Pony,{'a' * 201},x\n", "Line 2: name is longer"),
     "a control character": (f"{HEADER},,,1,Po\x07ny,,x\n", "Line 2: lineage is longer"),
-    "two lineages": (f"{HEADER}{ROW}{SHA},,,,NoobAI,,x\n", "Line 3: .* is Pony in line 2"),
-    "another column": ("sha256,colour\n", "Line 1: 'colour' is no column"),
+    "two lineages": (
+        f"{HEADER}{ROW}{SHA},,,,NoobAI,,x\n",
+        "Line 3: .* has another lineage in line 2: Pony",
+    ),
+    "another column": ("sha256,colour\n", "Line 1: 'colour' is not a column"),
     "too many cells": (f"{HEADER}{ROW.strip()},1,2\n", "Line 2: more cells than columns"),
     "an open quote": (f'{HEADER}"{ROW}', r"Line \d: unexpected end of data"),
     "nothing": (HEADER, "has no rows"),
@@ -98,8 +101,8 @@ def test_json_that_is_no_list_of_entries_is_refused(
     texts = {
         "{": "not JSON", "{}": "not a list", "[1]": "Line 1: not an object",
         "[" * 9_000: "not JSON",
-        '[{"colour": 1}]': "'colour' is no key",
-        '[{"number": true, "lineage": "a", "source": "x"}]': "none of",
+        '[{"colour": 1}]': "'colour' is not a key",
+        '[{"number": true, "lineage": "a", "source": "x"}]': "one of",
     }  # fmt: skip
     for text, message in texts.items():
         with subtests.test(text[:20]), pytest.raises(tables.TableInvalid, match=message):

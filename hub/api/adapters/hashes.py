@@ -71,8 +71,8 @@ class MatchOut(OfFileOut):
     )
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
     derived = serializers.SerializerMethodField(
-        help_text="If the hash is that of a file that the hub made of `file`: how; else null. The "
-        "hub knows such a file also when it no longer stores it."
+        help_text="If the hash is that of a file that the hub made from `file`: how; else null. "
+        "The hub knows such a file even when it no longer stores it."
     )
 
     @extend_schema_field(DerivedFormOut(allow_null=True))

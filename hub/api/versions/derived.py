@@ -89,7 +89,7 @@ def _document_path(found: Derived) -> str | None:
 class DerivedOut(serializers.Serializer[Derived]):
     """A derived file. Its bytes are those of the upload if nothing had to be changed."""
 
-    path = serializers.CharField(source="source.file.path", help_text="The file it is made of.")
+    path = serializers.CharField(source="source.file.path", help_text="The file it is made from.")
     variant = serializers.CharField(
         source="wanted.variant", help_text="Its name in URLs; empty for the file as uploaded."
     )
@@ -107,8 +107,8 @@ class DerivedOut(serializers.Serializer[Derived]):
     size = serializers.SerializerMethodField()
     sha256 = serializers.SerializerMethodField()
     certificate = serializers.SerializerMethodField(
-        help_text="What was done: `approximation`, `conversion`, `resize` and `strip`, each if it "
-        "was."
+        help_text="What was done: `approximation`, `conversion`, `resize` and `strip`, each only "
+        "if it was done."
     )
     config = serializers.SerializerMethodField(
         help_text="The `adapter_config.json` of a file for PEFT, as text; null for others."

@@ -49,7 +49,7 @@ class Command(BaseCommand):
             return
         stale = adapters.stale_permissions()
         for licence, _permissions in stale:
-            self.stdout.write(f"Permissions of the licence “{licence}” are of another release")
+            self.stdout.write(f"Permissions of the licence “{licence}” are from another release")
         wrong = facet_counters.lacking(connection)
         lines = [f"{field} {value}: {-lacks:+,}" for field, value, lacks in wrong]
         for line in listed(lines, "wrong", noun="counter"):

@@ -160,7 +160,10 @@ class Command(migrate.Command):
         with connection.cursor() as cursor:
             while not self._has_locked(cursor):
                 if time.monotonic() > until:
-                    message = f"Another process migrates this database since {WAIT_S / 60:.0f} min."
+                    message = (
+                        f"Another process is still migrating this database after {WAIT_S / 60:.0f} "
+                        "min. Wait until it has ended, then run the command again."
+                    )
                     raise CommandError(message)
                 if not is_told:
                     self.stderr.write("Another process is migrating this database; waiting for it.")

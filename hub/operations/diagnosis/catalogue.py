@@ -44,7 +44,7 @@ def _search() -> Iterator[Report]:
     if found.is_well:
         yield Report("search", "ok", "Every adapter has a current search document.")
         return
-    index = "" if found.has_index else " The full-text index is missing or of another release."
+    index = "" if found.has_index else " The full-text index is missing or from another release."
     message = f"Missing search documents: {found.missing:,}; outdated: {found.stale:,}.{index}"
     if found.is_rebuilding:
         yield Report("search", "warning", f"{message} A rebuild is running.", "Wait until it ends.")

@@ -45,7 +45,8 @@ def _space() -> Iterator[Report]:
     if free < MIN_FREE_BYTES:
         yield Report("space", "error", f"The disk is full: {message}", FREE_SPACE)
     elif free < LOW_SPACE_BYTES:
-        yield Report("space", "warning", message, "Free space, or move LORARY_DATA or _STORAGE.")
+        hint = "Free space, or move LORARY_DATA or LORARY_STORAGE."
+        yield Report("space", "warning", message, hint)
     else:
         yield Report("space", "ok", message)
 

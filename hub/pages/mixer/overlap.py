@@ -142,8 +142,8 @@ def _warning(titles: Sequence[str], cosine: float, rows: Sequence[dict[str, Any]
     }
     if most["cosine"] > 0:
         text = _(
-            "“%(one)s” and “%(other)s” write into the same directions, most in %(block)s "
-            "(%(cosine)s): there, their strengths add up. Lower one of them."
+            "“%(one)s” and “%(other)s” change the weights in the same directions, most strongly in "
+            "%(block)s (%(cosine)s): there, their strengths add up. Lower one of them."
         )
     else:
         text = _(

@@ -114,12 +114,12 @@ class VariantForm(forms.Form):
     width = forms.IntegerField(label=gettext_lazy("Width"), required=False)
     height = forms.IntegerField(label=gettext_lazy("Height"), required=False)
     frames = forms.IntegerField(
-        label=gettext_lazy("Frames"), required=False, help_text=gettext_lazy("Only of videos.")
+        label=gettext_lazy("Frames"), required=False, help_text=gettext_lazy("For videos only.")
     )
     fps = forms.IntegerField(
         label=gettext_lazy("Frames per second"),
         required=False,
-        help_text=gettext_lazy("Only of videos."),
+        help_text=gettext_lazy("For videos only."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature

@@ -144,10 +144,10 @@ def _state(report: Report) -> str:
 def _renewal(report: Report) -> str:
     if report.state == ReportState.FAILED:
         text = _(
-            "These figures are of an earlier measurement. It could not be repeated. %(reason)s"
+            "These figures are from an earlier measurement. It could not be repeated. %(reason)s"
         )
         return text % {"reason": report.reason}
-    return _("These figures are of an earlier measurement. They are being renewed.")
+    return _("These figures are from an earlier measurement. They are being renewed.")
 
 
 def _unknown() -> str:

@@ -207,9 +207,9 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
     if any(covers(latest.family, family) for family in allowed):
         return ""
     return _(
-        "%(name)s is for %(before)s so far, but this file fits %(now)s. The new version will "
-        "not work for users who update. Publish the file as another adapter, unless you intend "
-        "this."
+        "So far, %(name)s has been for %(before)s, but this file fits %(now)s. The new version "
+        "will not work for users who update. Publish the file as another adapter, unless you "
+        "intend this."
     ) % {
         "name": target.full_name,
         "before": family_label(latest.family),

@@ -287,7 +287,7 @@ def _output_faults(table: dict[str, Any]) -> Iterator[str]:
     if output == "image" and family.medium == "video":
         yield f"{family.id} makes videos: “output” cannot be image"
     elif table.get("motion") and (output == "image" or family.medium == "video"):
-        yield "“motion” is for bases of pictures with output = “video”"
+        yield "“motion” is for image base models with output = “video”"
     elif output == "video" and family.medium == "image" and not frames:
         yield "a video needs “frames”, the number of its frames"
 

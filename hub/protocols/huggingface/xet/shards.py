@@ -138,10 +138,10 @@ class _Reader:
         """Read the header, and return the length of the footer."""
         tag, version, footer_bytes = _HEADER.unpack(self.record())
         if tag != TAG:
-            msg = "This is no shard: its tag is another one."
+            msg = "This is not a shard: it has another tag."
             raise ShardInvalid(msg)
         if version != 2:
-            msg = f"Shards of version {version} are not known; 2 is."
+            msg = f"Shards of version {version} are not supported; use version 2."
             raise ShardInvalid(msg)
         return int(footer_bytes)
 

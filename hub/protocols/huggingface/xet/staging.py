@@ -226,7 +226,7 @@ class Stored:
                 break
             yield chunk
         if left:
-            msg = f"A segment has other than the {segment.size_bytes} bytes that its shard says."
+            msg = f"A segment does not have the {segment.size_bytes} bytes that its shard says."
             raise xorbs.XorbInvalid(msg)
 
     def _opened(self, name: str) -> _Open:

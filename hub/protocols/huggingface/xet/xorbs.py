@@ -129,7 +129,7 @@ def read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         header = _header(file.read(HEADER_BYTES))
         start += HEADER_BYTES + header.packed_bytes
         if start > end:
-            msg = "A chunk goes on behind the end of its xorb."
+            msg = "A chunk continues past the end of its xorb."
             raise XorbInvalid(msg)
         packed = file.read(header.packed_bytes)
         if len(packed) != header.packed_bytes:
@@ -144,18 +144,18 @@ def _header(head: bytes) -> Header:
         msg = "The xorb ends within the header of a chunk."
         raise XorbInvalid(msg)
     if head[0] != 0:
-        msg = f"Chunks of version {head[0]} are not known; 0 is."
+        msg = f"Chunks of version {head[0]} are not supported; use version 0."
         raise XorbInvalid(msg)
     packed, unpacked = int.from_bytes(head[1:4], "little"), int.from_bytes(head[5:], "little")
     header = Header(packed, head[4], unpacked)
     if header.scheme not in {RAW, LZ4, GROUPED_LZ4}:
-        msg = f"Packing scheme {header.scheme} is not known; 0, 1 and 2 are."
+        msg = f"Packing scheme {header.scheme} is not supported; use 0, 1 or 2."
         raise XorbInvalid(msg)
     if not 1 <= header.size_bytes <= MAX_CHUNK_BYTES:
         msg = f"A chunk has 1 to {MAX_CHUNK_BYTES} bytes; this one has {unpacked}."
         raise XorbInvalid(msg)
     if not 1 <= header.packed_bytes <= unpacked + unpacked // 255 + FRAME_BYTES:
-        msg = f"{header.packed_bytes} are not the bytes of a packed chunk."
+        msg = f"A packed chunk cannot have {header.packed_bytes} bytes."
         raise XorbInvalid(msg)
     return header
 
@@ -163,7 +163,7 @@ def _header(head: bytes) -> Header:
 def _unpacked(header: Header, packed: bytes) -> bytes:
     data = packed if header.scheme == RAW else _frame(packed, header.size_bytes)
     if len(data) != header.size_bytes:
-        msg = f"A chunk has other than the {header.size_bytes} bytes it announces."
+        msg = f"A chunk does not have the {header.size_bytes} bytes that it announces."
         raise XorbInvalid(msg)
     return _ungrouped(data) if header.scheme == GROUPED_LZ4 else data
 
@@ -174,7 +174,7 @@ def _frame(packed: bytes, size_bytes: int) -> bytes:
     try:
         data: bytes = decompressor.decompress(packed, max_length=size_bytes + 1)
     except (RuntimeError, EOFError) as error:  # lz4 has no exception class of its own
-        msg = "A chunk is no LZ4 frame."
+        msg = "A chunk is not an LZ4 frame."
         raise XorbInvalid(msg) from error
     if not decompressor.eof or decompressor.unused_data:
         msg = "A chunk is not exactly one LZ4 frame of its announced length."

@@ -133,7 +133,7 @@ class BaseWeights:
         if (out, {wanted}) != (shape[0], widths):
             message = (
                 f"{name[0].upper()}{name[1:]} is {out} × {wanted}, and its weight in "
-                f"{self._file.path.name} is {shape[0]} × {fan_in}: it is another base model."
+                f"{self._file.path.name} is {shape[0]} × {fan_in}: it is a different base model."
             )
             raise AlgebraError(message, code="base_unfit", module=module.name)
         require_size(math.prod(shape))

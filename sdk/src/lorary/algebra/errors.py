@@ -14,7 +14,7 @@ from lorary.safetensors import HeaderError
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
     {
         "alpha_invalid": "A module has an alpha that is not one finite number.",
-        "base_unfit": "The base model lacks a weight that a module needs, or is another one.",
+        "base_unfit": "The base model lacks a weight that a module needs, or is a different model.",
         "config_exists": "An adapter_config.json beside the output is in the way.",
         "dtype_unsupported": "The file has tensors in a number format that can't be computed with.",
         "energy_zero": "Both files change nothing, so that they can't be compared.",
@@ -25,7 +25,7 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
         "metadata_invalid": "A metadata value breaks a rule of ModelSpec.",
         "modules_differ": "A module has different sizes in two files.",
         "names_alias": "Two tensors of a file have the same role in one module.",
-        "names_unknown": "The modules can't be named in a file of an adapter.",
+        "names_unknown": "The modules can't be named in an adapter file.",
         "namings_differ": "The files spell the names of modules differently.",
         "no_factors": "A module's algorithm has no exact form of two factors.",
         "not_an_adapter": "The file has no LoRA module.",

@@ -27,7 +27,7 @@ def rating_fault(rating: str) -> str:
     """Return a sentence if a text is no content rating; empty if it is one."""
     if rating in RATINGS:
         return ""
-    return f"“{rating[:100]}” is no content rating. Choose one: {', '.join(RATINGS)}."
+    return f"“{rating[:100]}” is not a content rating. Choose one: {', '.join(RATINGS)}."
 
 
 def check_rating(rating: str, field_name: str = "rating") -> None:

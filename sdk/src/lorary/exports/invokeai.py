@@ -109,7 +109,7 @@ class _Canvas:
 def refusal(family: str, output: str) -> str:
     """Return why there is no workflow for such variants; empty if there is one."""
     if output == "video":
-        return "There is no InvokeAI workflow for videos, and the variant is one."
+        return "There is no InvokeAI workflow for videos, and this variant makes videos."
     return (
         "" if family in _BASES else f"There is no InvokeAI workflow for {family_title(family)} yet."
     )

@@ -37,7 +37,7 @@ def forge_refusal(family: str, output: str) -> str:
 
 def _refusal(tool: str, families: frozenset[str], family: str, output: str) -> str:
     if output == "video":
-        return f"{tool} renders no videos, and the variant is one."
+        return f"{tool} does not render videos, and this variant makes videos."
     return "" if family in families else f"{tool} does not render {family_title(family)}."
 
 

@@ -118,7 +118,7 @@ class Lock:
         except FileNotFoundError:
             return None
         if table.get("schema") != SCHEMA:
-            msg = f"{place} is of another release (schema {table.get('schema')}): update lorary."
+            msg = f"{place} is from another release (schema {table.get('schema')}): update lorary."
             raise ProjectInvalid(msg)
         try:
             return _checked(table)

@@ -27,7 +27,7 @@ _REASONS = {
     Fault.CUT: "The file is incomplete.",
     Fault.CHANGED: "The file is damaged.",
     Fault.ENDLESS: "The file has too many parts.",
-    Fault.TEXTS: "Its metadata are too large.",
+    Fault.TEXTS: "Its metadata is too large.",
 }
 
 

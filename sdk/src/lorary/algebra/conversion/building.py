@@ -278,7 +278,7 @@ def _fused(planned: Planned, file: WeightFile, target: str) -> Built:
     if any(move.source.scale != first.scale for move in moves):
         up_dtype = "F64" if up_dtype == "F64" else "F32"
         if first.scale == 0:
-            raise refuse_module(first.name, "has an alpha of zero, and other parts have not")
+            raise refuse_module(first.name, "has an alpha of zero, but other parts do not")
     new_down = partial(_stacked, file, downs[:1] if shared else downs, width, down_dtype)
     new_up = partial(_blocks, planned, file, shared, scales, (rank, up_dtype))
     return _pair(

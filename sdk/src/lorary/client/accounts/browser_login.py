@@ -127,7 +127,7 @@ def wait(session: Session, login: Login, *, sleep: Callable[[float], None] = tim
                 msg = "The hub allowed the sign-in and returned no token."
                 raise BadAnswer(msg)
             return token
-    msg = "The code has expired or was used. Run the command again for a new one."
+    msg = "The code has expired or has already been used. Run the command again for a new one."
     raise Unauthenticated(msg)
 
 

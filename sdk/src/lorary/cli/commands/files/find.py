@@ -186,13 +186,16 @@ _RELATIONS = {
 }
 
 
+_RESIZED = {"from": "the file was resized from it", "to": "it was resized from the file"}
+
+
 def _relative_row(relative: Relative) -> list[str]:
     version = relative.version
     text = _RELATIONS.get(relative.relation, relative.relation)
     if relative.relation == "strength":
         text = f"same weights, {relative.strength:.2f} times as strong as that file"
     if relative.relation == "resized":
-        text = {"from": "resized from it", "to": "resized to it"}.get(relative.direction, "resized")
+        text = _RESIZED.get(relative.direction, "resized")
     state = "" if version.state == "published" else f" ({version.state})"
     return [
         f"{version.adapter}@{version.name}",
