@@ -100,7 +100,7 @@ def test_rows_are_complete_while_a_bucket_has_the_files(
     own_settings(storage="s3://hub?endpoint=http://127.0.0.1:1")
     made = backup.make(tmp_path, with_files=False).name
     assert backup_sets.chosen(tmp_path).name == made
-    assert listed(tmp_path)[-1].endswith("rows only")
+    assert listed(tmp_path)[-1].endswith("rows only  complete")
     assert backup.last_complete() is not None
 
 

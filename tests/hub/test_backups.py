@@ -255,7 +255,7 @@ def test_the_list_says_which_sets_are_not_whole(folder: Path) -> None:
     call_command("restore", "--from", str(folder), "--list", stdout=out)
     facts, lacks = f"release {lorary.__version__}", "incomplete: 1 file could not be saved"
     assert out.getvalue().splitlines() == [
-        f"{first}  0.0 hours old  1 file  5 bytes  {facts}",
+        f"{first}  0.0 hours old  1 file  5 bytes  {facts}  complete",
         f"{second}  0.0 hours old  2 files  12 bytes  {facts}  {lacks}",
         f"{third}  0.0 hours old  damaged",
     ]
@@ -276,7 +276,7 @@ def test_sets_of_earlier_releases_and_of_rows_alone_are_listed(folder: Path) -> 
     manifest.write_text(json.dumps({k: v for k, v in facts.items() if k != "release"}))
     out = StringIO()
     call_command("restore", "--from", str(folder), "--list", stdout=out)
-    assert out.getvalue() == f"{made}  0.0 hours old  0 files  0 bytes  rows only\n"
+    assert out.getvalue() == f"{made}  0.0 hours old  0 files  0 bytes  rows only  complete\n"
 
 
 def test_restore_takes_the_newest_complete_set(

@@ -125,7 +125,7 @@ class Command(BaseCommand):
         if not found:
             self.stdout.write(backup_sets.none_in(folder))
         for one in found:
-            parts = (one.name, _age(one), *_contents(one), _state(one))
+            parts = (one.name, _age(one), *_contents(one), _state(one) or "complete")
             self.stdout.write("  ".join(filter(None, parts)))
 
     def _say(self, result: Restored, taken: BackupSet, skipped: list[BackupSet]) -> None:

@@ -29,7 +29,8 @@ def _database() -> Iterator[Report]:
         yield Report("database", "error", message, MIGRATE)
     elif newer := migration_rules.of_newer_release(applied, executor.loader):
         hint = (
-            "This is so after going back to a release (docs/operations/deployment.md, “Go back”)."
+            "Expected after going back (docs/operations/deployment.md, “Go back”), and between "
+            "`migrate` and the switch of an update."
         )
         yield Report("database", "warning", migration_rules.newer_text(newer), hint)
     else:

@@ -81,12 +81,13 @@ def _cache() -> Iterator[Report]:
     """Report where rate limits are counted."""
     url = settings.LORARY.cache_url
     if not url:
-        message = "Each web process counts rate limits for itself, so they are multiplied."
         if may_have_others():
             hint = "Set LORARY_CACHE_URL to count them for all processes and machines together."
+            message = "Each web process counts rate limits for itself, so they are multiplied."
             yield Report("cache", "warning", message, hint)
         else:
-            yield Report("cache", "ok", f"{message} This is enough on one machine.")
+            message = "Each web process counts rate limits for itself, as is usual on one machine."
+            yield Report("cache", "ok", message)
         return
     try:
         with Redis.from_url(url, **shared_cache.OPTIONS) as client:
