@@ -400,6 +400,8 @@ def _delegation_header(
     location: str = settings.LORARY.accel
     if place is None or not location or any(name in request.headers for name in _OWN_CONDITIONS):
         return {}
+    if settings.LORARY.trust_proxy and "X-Forwarded-For" not in request.headers:
+        return {}  # not through nginx, which would replace the header by the file
     asked = request.headers.get("Range", "")
     if asked and not (spans and _PLAIN_RANGE.match(asked)):
         return {}

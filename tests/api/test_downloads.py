@@ -211,6 +211,18 @@ def test_nginx_sends_when_told_so(
     assert "X-Accel-Redirect" not in answer.headers
 
 
+def test_a_request_that_does_not_come_through_nginx_gets_the_bytes(
+    stranger: Caller, place: str, lora: bytes, own_settings: Callable[..., None]
+) -> None:
+    own_settings(accel="/blobs/", trust_proxy=1)
+    direct = stranger.send("get", place)
+    assert "X-Accel-Redirect" not in direct.headers
+    assert body_of(direct) == lora
+    through = stranger.send("get", place, headers={"X-Forwarded-For": "192.0.2.7"})
+    assert body_of(through) == b""
+    assert through.headers["X-Accel-Redirect"].startswith("/blobs/")
+
+
 def test_bytes_that_were_removed_are_gone(stranger: Caller, place: str) -> None:
     Blob.objects.update(is_stored=False)
     answer = stranger.send("get", place)
