@@ -122,8 +122,8 @@ def test_a_motion_adapter_is_verified(base: Base, tmp_path: Path) -> None:
     ("text", "fault"),
     [
         ('family = "miniature"\noutput = "video"', "a video needs “frames”"),
-        ('family = "miniature"\nmotion = "m"', "“motion” is for bases of pictures with output"),
-        ('family = "wan_1_3b"\nmotion = "m"', "“motion” is for bases of pictures with output"),
+        ('family = "miniature"\nmotion = "m"', "“motion” is for image base models with output"),
+        ('family = "wan_1_3b"\nmotion = "m"', "“motion” is for image base models with output"),
         ('family = "wan_1_3b"\noutput = "image"', "wan_1_3b makes videos"),
         ('family = "miniature"\noutput = "sound"', "“output” must be one of image, video"),
     ],
