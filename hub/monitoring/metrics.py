@@ -31,7 +31,7 @@ IN_PROGRESS = Gauge(
 DOWNLOADS = Counter("lorary_downloads", "Files of versions that were sent to their end.")
 CACHE_FAILURES = Counter(
     "lorary_cache_failures",
-    "Calls to the shared cache that failed; rate limits are not enforced meanwhile.",
+    "Calls to the shared cache that failed. Their rate limits were not enforced.",
 )
 REPLICA_REQUESTS = Counter(
     "lorary_database_replica_requests",

@@ -247,7 +247,10 @@ def _require_known(place: Path) -> None:
     names = [tuple(name.split(".")) for name in manifest.get("migrations", ())]
     newer = migration_rules.of_newer_release(names, MigrationLoader(None))
     if newer:
-        other = f" ({manifest['release']})" * (manifest["release"] != lorary.__version__)
+        is_numbered = (
+            manifest["release"] != lorary.__version__
+        )  # numbers that are equal tell nothing
+        other = f" ({manifest['release']})" if is_numbered else ""
         message = (
             f"{place.name} was made by a newer release{other} than this one "
             f"({lorary.__version__}), which does not know {counted(len(newer), 'migration')}; the "

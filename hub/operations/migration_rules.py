@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from django.db.migrations import Migration
+    from django.db.migrations.executor import MigrationExecutor
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.operations.base import Operation
     from django.db.migrations.state import ProjectState
@@ -63,8 +64,14 @@ def of_newer_release(names: Iterable[tuple[str, str]], loader: MigrationLoader) 
     return [".".join(one) for one in newer]
 
 
+def newer_in_database(executor: MigrationExecutor) -> list[str]:
+    """Return the applied migrations that belong to a newer release; see ``of_newer_release``."""
+    applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
+    return of_newer_release(applied, executor.loader)
+
+
 def newer_text(newer: list[str]) -> str:
-    """Return a sentence about the result of ``of_newer_release``, which is not empty."""
+    """Return a sentence about the result of ``newer_in_database``, which is not empty."""
     return (
         f"A newer release has migrated the database: {counted(len(newer), 'migration')} that this "
         f"one does not know; the last is {newer[-1]}."

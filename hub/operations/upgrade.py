@@ -52,8 +52,7 @@ def check(backups: Path | None = None) -> Iterator[Finding]:
 
 def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[Finding]:
     loader = executor.loader
-    applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
-    if newer := migration_rules.of_newer_release(applied, loader):
+    if newer := migration_rules.newer_in_database(executor):
         text = (
             f"{migration_rules.newer_text(newer)} Going back works unless the update's check "
             "reported a migration marked `contract` (docs/operations/deployment.md, “Go back”)."

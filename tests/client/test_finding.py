@@ -306,9 +306,12 @@ def test_a_file_without_matches_is_found_by_its_sketch(
     answers: Callable[..., None], lora: Path, run: Run
 ) -> None:
     answers()
-    told = run("find", str(lora))
-    assert told.code == 0
-    assert told.out.split("  ")[1:] == [f"{NAME}@v1", "the file was resized from it, cosine 0.97\n"]
+    result = run("find", str(lora))
+    assert result.code == 0
+    assert result.out.split("  ")[1:] == [
+        f"{NAME}@v1",
+        "the file was resized from it, cosine 0.97\n",
+    ]
     answers()
     document = run("find", str(lora), "--json").document
     assert document["matches"] == []

@@ -188,7 +188,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 def configure_backups(operator: Operator) -> None:
     """Make the first backup in another folder, and have failed ones reported."""
     hub, operator.backups = operator.machine, "/mnt/backup/lorary"
-    elsewhere, report, told = (
+    override, report, on_failure = (
         textwrap.dedent(block)
         for block in re.findall(
             r"^ *```ini\n(.*?)^ *```", part_of("Backups"), re.MULTILINE | re.DOTALL
@@ -197,8 +197,8 @@ def configure_backups(operator: Operator) -> None:
     units = hub.root / "etc" / "systemd" / "system"
     # What `systemctl edit` writes.
     (units / "lorary-backup.service.d").mkdir()
-    (units / "lorary-backup.service.d" / "override.conf").write_text(elsewhere)
-    (units / "lorary-.service.d" / "40-report.conf").write_text(told)
+    (units / "lorary-backup.service.d" / "override.conf").write_text(override)
+    (units / "lorary-.service.d" / "40-report.conf").write_text(on_failure)
     (units / "report@.service").write_text(report.replace("https://chat.example", WEBHOOK))
     (hub.root / "srv" / "webhook.py").write_text(RECEIVER)
     hub.run("systemctl daemon-reload; systemd-run --unit webhook python3 /srv/webhook.py")

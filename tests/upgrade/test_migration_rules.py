@@ -271,10 +271,12 @@ def test_a_database_of_a_newer_release_is_told() -> None:
     recorder.record_applied("previews", "9001_newest")
     recorder.record_applied("an_app_that_is_gone", "0001_initial")
     _code, found = check()
-    (told,) = found["migrations"]
-    assert told["state"] == "warning"
-    assert "2 migrations that this one does not know; the last is previews.9001" in told["message"]
-    assert "marked `contract`" in told["message"]
+    (finding,) = found["migrations"]
+    assert finding["state"] == "warning"
+    assert (
+        "2 migrations that this one does not know; the last is previews.9001" in finding["message"]
+    )
+    assert "marked `contract`" in finding["message"]
     [report] = [one for one in doctor.examine() if one.probe == "database"]
     assert report.state == "warning"
     assert "9001_newest" in report.message

@@ -23,11 +23,10 @@ def _database() -> Iterator[Report]:
         cursor.execute("SELECT 1")
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    applied = executor.recorder.migration_qs.order_by("applied", "id").values_list("app", "name")
     if plan:
         message = f"{counted(len(plan), 'migration')} not yet applied."
         yield Report("database", "error", message, MIGRATE)
-    elif newer := migration_rules.of_newer_release(applied, executor.loader):
+    elif newer := migration_rules.newer_in_database(executor):
         hint = (
             "Expected after going back (docs/operations/deployment.md, “Go back”), and between "
             "`migrate` and the switch of an update."
