@@ -23,7 +23,8 @@ from registry.errors import LoraryError
 from registry.events import VERBS
 
 EPILOG = """\
-list      the newest events, newest first
+list      the newest events, newest first, one a line: time, account ("-" if nobody was signed
+          in), verb, object, subject, facts, and in brackets the address, command or worker
 export    all events, oldest first, to standard output
 erase     removes the network addresses of the events that the filters match; at least one
           filter. The events stay
@@ -115,13 +116,14 @@ def _require_verb(text: str) -> None:
 
 
 def _line(entry: Entry) -> str:
-    """Return an event as a line: when, who, from where, what."""
-    who = entry.actor or "-"
-    if entry.source != "request":
-        who = f"{entry.source_name or '-'} ({entry.source or 'unknown'}) {entry.actor}".rstrip()
+    """Return an event as a line: when, who, what, and in brackets from where."""
     facts = json.dumps(entry.facts, ensure_ascii=False) if entry.facts else ""
-    parts = (entry.address, entry.verb, entry.object, entry.subject, facts)
-    text = " ".join(part for part in (f"{entry.time:%Y-%m-%d %H:%M:%S}Z", who, *parts) if part)
+    origin = entry.address
+    if entry.source != "request":
+        origin = f"{entry.source or 'unknown'} {entry.source_name}".rstrip()
+    moment = f"{entry.time:%Y-%m-%d %H:%M:%S}Z"
+    parts = (entry.actor or "-", entry.verb, entry.object, entry.subject, facts)
+    text = " ".join(part for part in (moment, *parts, f"({origin})" if origin else "") if part)
     return "".join(char if char.isprintable() else " " for char in text)
 
 
