@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import lz4.frame
 
-from hub.protocols.huggingface.xet.shards import TAG, hash_bytes
+from hub.protocols.huggingface.xet.shards import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 END = b"\xff" * 32 + bytes(16)
+
+
+def hash_bytes(text: str) -> bytes:
+    """Return the 32 bytes of a hash in hex digits: four little-endian words."""
+    return struct.pack("<4Q", *(int(text[place : place + 16], 16) for place in range(0, 64, 16)))
 
 
 def grouped(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hub.protocols.huggingface.xet import shards
 from hub.protocols.huggingface.xet.shards import FileEntry, Segment, ShardInvalid
-from tests.builders.xet import END, file_records, shard, xorb_records
+from tests.builders.xet import END, file_records, hash_bytes, shard, xorb_records
 
 ONE, TWO = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 
@@ -34,7 +34,7 @@ def test_hashes_are_written_as_four_little_endian_words() -> None:
 
 @given(st.binary(min_size=32, max_size=32))
 def test_a_written_hash_gives_its_bytes_back(raw: bytes) -> None:
-    assert shards.hash_bytes(shards.hash_text(raw)) == raw
+    assert hash_bytes(shards.hash_text(raw)) == raw
 
 
 @pytest.mark.parametrize("is_verified", [True, False])

@@ -69,11 +69,6 @@ def hash_text(raw: bytes) -> str:
     return "".join(f"{word:016x}" for word in _HASH.unpack(raw))
 
 
-def hash_bytes(text: str) -> bytes:
-    """Return the 32 bytes of a hash in hex digits."""
-    return _HASH.pack(*(int(text[place : place + 16], 16) for place in range(0, 64, 16)))
-
-
 def files_of(file: BinaryIO, size_bytes: int) -> list[FileEntry]:
     """Read a whole shard and return its files, without segments.
 
