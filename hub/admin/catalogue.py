@@ -29,7 +29,7 @@ class Blockable(Rows):
     actions = ("block", "lift")
     search_fields = ("key__istartswith", "namespace__key__istartswith")
 
-    @action(description=_("Block, for the reason beside"))
+    @action(description=_("Block, with the reason entered here"))
     def block(self, request: HttpRequest, rows: QuerySet[Adapter] | QuerySet[Pack]) -> None:
         """Block adapters or packs."""
         reason = reason_of(request)

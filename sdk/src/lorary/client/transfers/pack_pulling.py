@@ -174,7 +174,7 @@ def _incomplete(version: PackVersion, missing: Sequence[PackPart], count: int) -
     )
     detail = (
         f"{len(missing)} of {count} files of {version.pack} {version.name} are gone: {listed}. "
-        "Nothing was fetched. Pull the others with --partial (in Python, partial=True)."
+        "Nothing was downloaded. Pull the others with --partial (in Python, partial=True)."
     )
     return NotFound(detail, facts={"missing": [part.sha256 for part in missing]})
 

@@ -367,7 +367,7 @@ def require_room(folder: Path, needed: int) -> None:
     if free < needed:
         message = (
             f"The disk of {folder} has no room for {needed:,} more bytes; {free:,} are free. "
-            "Nothing was fetched."
+            "Nothing was downloaded."
         )
         raise DiskFull(message, facts={"needed": needed, "free": free, "path": os.fspath(folder)})
 
