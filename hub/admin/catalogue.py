@@ -1,4 +1,4 @@
-"""Adapters, packs, their versions and files, and the log of changes."""
+"""Adapters, packs, their versions and files, and the audit log."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Uploads(Rows):
 
 
 class Events(Rows):
-    """The log of changes."""
+    """The audit log."""
 
     list_display = ("created_at", "verb", "subject", "actor", "adapter", "pack")
     list_filter = ("created_at",)

@@ -65,7 +65,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolForm:
-    """The form: what can be made of a version's weights.
+    """The form: what can be made from a version's weights.
 
     Attributes:
         ranks: Value and label of the sizes, the file's own first.
@@ -251,7 +251,7 @@ def proofs_of(certificate: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _proof_of_lora(approximation: Mapping[str, Any]) -> str:
-    """Return what a LoRA that was made of LoHa or LoKr loses."""
+    """Return what a LoRA that was made from LoHa or LoKr loses."""
     text = ngettext(
         "Not exact: %(n)d module became a LoRA of at most rank %(rank)d, which keeps %(share)s%% "
         "of the energy and differs by %(error)s%% of its size.",
