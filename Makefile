@@ -59,7 +59,7 @@ test-fast: $(STAMP) ## A sample of the tests without browsers, services and othe
 		--ignore tests/clients --ignore tests/e2e --ignore tests/services \
 		-m "not slow and not long and not e2e and not service and not gpu" $(ARGS)
 
-test-long: $(STAMP) ## What `make test` leaves out: long journeys, and lists crossed in full
+test-long: $(STAMP) ## Only what `make test` leaves out: long tests, and all combinations of long lists
 	LORARY_TEST_WHOLE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 		-m long $(ARGS)
 
@@ -92,10 +92,10 @@ check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API 
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
 	diff -u docs/openapi.yaml $(VENV)/openapi.yaml
 
-bench: $(STAMP) ## Benchmarks, as ratios to what they are compared with
+bench: $(STAMP) ## Benchmarks, as ratios to a reference
 	$(BIN)/python -m benchmarks $(ARGS)
 
-miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes on where it stopped)
+miniature: $(STAMP) ## Make the miniature from scratch, in build/ (hours; resumes where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.miniature all --work build/miniature $(ARGS)
 
 faults: $(STAMP) ## Break things on purpose, for half an hour: ARGS="--seed 1 --report docs/reports"

@@ -64,7 +64,7 @@ class DemoAdapter:
         """Details of the version."""
         low, high = self.entry["range"]
         return Details(
-            notes="Trained by the recipe of the miniature.",
+            notes="Trained with the miniature's recipe.",
             declared_family="miniature",
             trigger_words=self.entry["trigger_words"],
             strength=self.entry["strength"],

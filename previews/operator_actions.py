@@ -41,7 +41,7 @@ def cancel_all_of(owner: str) -> int:
 
 def _cancel(job: Job) -> None:
     """Cancel a job and what it makes. The reason is public, so it names no account."""
-    reason = _("Cancelled by the operator.")
+    reason = _("Cancelled by an administrator.")
     render = Render.objects.filter(job=job).first()
     if render is not None:
         renders.cancel(render=render, reason=reason)

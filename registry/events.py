@@ -1,4 +1,4 @@
-"""The append-only log of changes and accesses.
+"""The append-only audit log of changes and accesses.
 
 An event names its request or worker, by ``registry.log_context``. Everything else is a command.
 """

@@ -1,7 +1,7 @@
-"""Memory of a hub while the Hub's own library pushes 1 GB to it: by Xet, and by LFS.
+"""Memory of a hub while the Hub's own library pushes 1 GB to it: through Xet, and through LFS.
 
 What counts is the most that a process has in memory above what it had before anybody came. Xet
-brings a file in xorbs of 64 MiB, LFS by parts of 16; one that were held in memory would show.
+brings a file in xorbs of 64 MiB, LFS in parts of 16; one that were held in memory would show.
 Values are random throughout, so that all bytes travel.
 """
 

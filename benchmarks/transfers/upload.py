@@ -36,7 +36,7 @@ AGAINST, UNIT = "read + sha256 + write + fsync", "CPU s/GB"
 
 
 def run() -> list[Result]:
-    """Measure 500 MB as one body and by parts: the web processes alone, then with the checks."""
+    """Measure 500 MB in one body and in parts: the web processes alone, then with the checks."""
     with measured_hub() as measured:
         source = measured.folder / "large.safetensors"
         size = write_large(source)

@@ -24,7 +24,7 @@ class Users(Rows):
     action_form = ReasonForm
     actions = ("disable", "enable", "revoke_tokens", "remove_second_factor")
 
-    @action(description=_("Disable, for the reason beside"))
+    @action(description=_("Disable, with the reason entered here"))
     def disable(self, request: HttpRequest, rows: QuerySet[User]) -> None:
         """Disable accounts."""
         reason = reason_of(request)

@@ -1,4 +1,4 @@
-"""Adapters, packs, their versions and files, and the log of changes."""
+"""Adapters, packs, their versions and files, and the audit log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Blockable(Rows):
     actions = ("block", "lift")
     search_fields = ("key__istartswith", "namespace__key__istartswith")
 
-    @action(description=_("Block, for the reason beside"))
+    @action(description=_("Block, with the reason entered here"))
     def block(self, request: HttpRequest, rows: QuerySet[Adapter] | QuerySet[Pack]) -> None:
         """Block adapters or packs."""
         reason = reason_of(request)
@@ -112,7 +112,7 @@ class Uploads(Rows):
 
 
 class Events(Rows):
-    """The log of changes."""
+    """The audit log."""
 
     list_display = ("created_at", "verb", "subject", "actor", "adapter", "pack")
     list_filter = ("created_at",)

@@ -278,7 +278,7 @@ def is_unconnected(error: Exception) -> bool:
 def _unexpected_error(error: Exception) -> Problem:
     number = log_context.request_id() or secrets.token_hex(6)
     log.error("error %s", number, exc_info=error)
-    text = _("An unexpected error occurred. Give an administrator the number %(id)s.")
+    text = _("An unexpected error occurred. Give an administrator the request ID %(id)s.")
     return _http("internal_error", text % {"id": number}, facts={"id": number})
 
 

@@ -316,8 +316,9 @@ class ForeignFolder(Exception):
 def claim(folder: Path, *, adopts: bool = False) -> None:
     """Mark a folder of backups as this hub's, unless it belongs to another hub.
 
-    Two hubs in one folder would delete each other's sets. An empty hub because of a wrong
-    ``LORARY_DATA``, or a new one after the loss of a disk, would delete the backups needed then.
+    Two hubs in one folder would delete each other's sets. A hub that is empty because
+    ``LORARY_DATA`` is wrong, or because a disk was lost, would delete exactly the backups that are
+    needed.
 
     A folder without an identity, from an older release, belongs to the first hub whose rows have
     each file of its sets. Digests are never deleted, so the hub that made the sets has them.

@@ -123,7 +123,7 @@ def _workers() -> Finding:
     release = lorary.__version__
     others = [row.name for row in job_selectors.alive() if row.facts.get("release") != release]
     if not others:
-        return Finding("workers", "ok", f"No worker of another release than {release} is seen.")
+        return Finding("workers", "ok", f"No worker of a release other than {release} is running.")
     named = ", ".join(others[:5])
     text = (
         f"{counted(len(others), 'worker')} of another release: {named}. They leave unknown jobs to "

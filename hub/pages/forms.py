@@ -241,7 +241,7 @@ class AdapterForm(forms.Form):
         required=False,
         help_text=_("One sentence: what does it do to a picture?"),
     )
-    kind = forms.ChoiceField(label=_("Type"), choices=Kind.choices)
+    kind = forms.ChoiceField(label=_("Kind"), choices=Kind.choices)
     tags = forms.CharField(
         label=_("Tags"), required=False, help_text=_("Separate them with commas.")
     )

@@ -36,7 +36,7 @@ def count(number: int) -> str:
 
 def percentage(share: float) -> str:
     """Return a share of 1 in percent, with one decimal place."""
-    return _("%(n)s %%") % {"n": number_format(round(100 * share, 1), 1)}
+    return _("%(n)s%%") % {"n": number_format(round(100 * share, 1), 1)}
 
 
 def duration(seconds: int) -> str:

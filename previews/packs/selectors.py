@@ -151,8 +151,8 @@ def covers_of(viewer: Viewer, packs: Iterable[Pack]) -> dict[int, Picture]:
     """Return pack id → cover, for packs that have one that the viewer can see; three queries.
 
     It is the first subject with the pack, of the first variant, of the newest version with a
-    sheet. Pictures come before videos. Its rating is that of the parts it was made with, or its
-    own; that of the pack may be higher.
+    sheet. Pictures come before videos. The cover has the highest of its own rating and those of
+    the parts that it was made with; the rating of the pack may be higher.
     """
     ids = [pack.pk for pack in packs]
     if not ids:

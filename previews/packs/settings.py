@@ -24,8 +24,8 @@ class Settings:
     def of(self, variant: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a variant is rendered with.
 
-        Without a base model of its family here, they are the variant's own, and the usual ones of
-        the family for what it leaves open.
+        If this hub has no base model of the family, the settings are the variant's own, filled in
+        with the usual ones of the family.
 
         Args:
             variant: A variant of a manifest.
@@ -53,7 +53,7 @@ class Settings:
 
 
 def _usual(variant: Mapping[str, Any]) -> Base:
-    """Return a base model that nobody has, with settings within which a variant's own are.
+    """Return an imaginary base model whose limits are wide enough for the variant's own settings.
 
     Manifests allow more steps and guidance than recipes have.
     """

@@ -55,7 +55,7 @@ class Previews:
     """Pictures of a version with one base model, and the state of its newest render.
 
     ``output`` is "image" or "video". ``others`` are the previews with other base models of the
-    family, in the order of those.
+    family, in the order of the base models.
 
     While a new render is running (``is_renewal``), pictures, recipe, advice and sheets are those
     of the previous render, ``shown_id``. ``advice`` is a document of
@@ -87,8 +87,8 @@ class Previews:
 def previews_of(version: Version) -> Previews:
     """Return the newest render of a version, with pictures in the order of its recipe.
 
-    If its family has several base models, it is that with the first one that made pictures, and
-    ``others`` has those of the others.
+    If its family has several base models, it is the render with the first base model that made
+    pictures; ``others`` has those with the other base models.
     """
     return previews_by_version([version])[version.pk]
 
@@ -144,14 +144,15 @@ def unrenderable(versions: Iterable[int]) -> set[int]:
 def _place(renders: Sequence[Render]) -> tuple[Any, ...]:
     """Return the sort key of a base model's renders, newest first.
 
-    Pictures come before videos. A base model that was renamed or removed had the same rank.
+    Pictures come before videos. Two base models can have the same rank if one of them was renamed
+    or removed since it rendered: the one with the newer render comes first.
     """
     has_pictures = any(render.state == RenderState.READY for render in renders)
     return renders[0].output, not has_pictures, renders[0].rank, -renders[0].pk
 
 
 def _shown(renders: Sequence[Render]) -> list[Render]:
-    """Return the newest of the renders of one thing, and until it is ready the last that was."""
+    """Return the newest render, and the last finished one until the newest is ready."""
     if renders[0].state == RenderState.READY:
         return [renders[0]]
     before = (old for old in renders[1:] if old.state == RenderState.READY)
@@ -296,8 +297,8 @@ class Comparison:
 def compare(first: Previews, second: Previews) -> Comparison:
     """Match the pictures of two versions, if both were made by the same edition.
 
-    They are those of the first base model that made pictures of both. Without one, they are those
-    of each version's first, and ``base`` is among the differences.
+    The pictures are from the first base model that rendered both versions or, if there is none,
+    from each version's first base model; then ``base`` is among the differences.
     """
     first, second = _with_common_base(first, second)
     one, other = (edition_of(found.recipe) for found in (first, second))

@@ -119,11 +119,11 @@ def _require_room(user: User, version: Version) -> None:
     week = timezone.now() - timedelta(days=REFUSED_DAYS)
     version.samples.filter(state=SampleState.REFUSED, created_at__lt=week).delete()
     if version.samples.exclude(state=SampleState.REFUSED).count() >= MAX_OF_VERSION:
-        sentence = _("A version can have at most %(limit)d samples. Remove one first.")
+        sentence = _("A version can have at most %(limit)d pictures and videos. Remove one first.")
         raise QuotaExceeded(sentence % {"limit": MAX_OF_VERSION}, limit=MAX_OF_VERSION)
     day, limit = timezone.now() - timedelta(days=1), settings.LORARY.samples_per_day
     if Event.objects.filter(actor=user, verb=ADDED, created_at__gt=day).count() >= limit:
-        sentence = _("You have added %(limit)d samples today. Try again tomorrow.")
+        sentence = _("You have added %(limit)d pictures and videos today. Try again tomorrow.")
         raise QuotaExceeded(sentence % {"limit": limit}, limit=limit)
 
 

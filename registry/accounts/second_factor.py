@@ -1,7 +1,7 @@
 """The second factor of administrators: codes of an authenticator app (TOTP, RFC 6238).
 
 The hub stores the secret of the app as it is, because it computes the codes from it; whoever reads
-the database can compute them too. Recovery codes replace a lost phone, each once.
+the database can compute them too. Each recovery code replaces a lost phone once.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ class Query:
 
     Attributes:
         q: Words and fields, see ``registry.search.syntax``.
-        tag: Tags that an adapter all has, at most ``MAX_CHOSEN``.
-        permission: What its licence must permit, of ``licences.PERMISSIONS``.
+        tag: Tags, all of which an adapter must have; at most ``MAX_CHOSEN``.
+        permission: What its licence must permit: names of ``licences.PERMISSIONS``.
         sort: One of ``SORTS``; "" for relevance.
         max_maturity: Highest content rating.
         lineages: Lineages of which an adapter has one; "" stands for none.
@@ -275,7 +275,8 @@ def search(
 def _versions(found: Found, results: Sequence[Adapter]) -> dict[int, str]:
     """Return adapter id → name of the version with the hash or the file that was asked for.
 
-    One more query if the name of a file was; published versions first, then the newest.
+    If a file name was asked for, this takes one more query; published versions come first, then
+    the newest.
     """
     numbers = dict(found.holding)
     files = [f"{word.text}{FILE_ENDING}" for word in found.plain if word.is_file]

@@ -1,4 +1,4 @@
-"""The inside of a confined process. It knows no Django.
+"""The inside of a confined process. It does not use Django.
 
 The folder of the work has ``order.json`` and the sources. The process writes ``outcome.json``;
 while it runs, ``step`` has the number of its step. The kernel limits its memory, time and written

@@ -135,7 +135,7 @@ _OF_PACK = (
     ),
     Rule(
         "pack_part_changed", "registry_packpart", "UPDATE", "1 = 1",
-        "the parts of packs: none is changed",
+        "the parts of packs: none can be changed",
     ),
     Rule(
         "pack_part_removed", "registry_packpart", "DELETE", _of_standing_pack('OLD."variant_id"'),
@@ -143,7 +143,7 @@ _OF_PACK = (
     ),
     Rule(
         "pack_variant_changed", "registry_packvariant", "UPDATE", "1 = 1",
-        "the variants of packs: none is changed",
+        "the variants of packs: none can be changed",
     ),
     Rule(
         "pack_variant_removed", "registry_packvariant", "DELETE", _of_standing_pack('OLD."id"'),
@@ -167,7 +167,7 @@ _YOUNG_POSTGRESQL = f"""
 _OF_EVENTS = (
     Rule(
         "event_changed", "registry_event", "UPDATE", "1 = 1",
-        "events as they were written: none is changed",
+        "events as they were written: none can be changed",
     ),
     Rule(
         "event_removed", "registry_event", "DELETE", _YOUNG,
@@ -177,7 +177,7 @@ _OF_EVENTS = (
     Rule(
         "event_replaced", "registry_event", "INSERT",
         'EXISTS (SELECT 1 FROM "registry_event" WHERE "id" = NEW."id")',
-        "events as they were written: none is replaced", (), "1 = 0",
+        "events as they were written: none can be replaced", (), "1 = 0",
     ),
     Rule(
         "event_address_changed", "registry_eventaddress", "UPDATE", "1 = 1",
@@ -192,16 +192,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "file_added", "registry_file", "INSERT", _sealed("NEW"),
-        "the files of a published version: none is added",
+        "the files of a published version: none can be added",
     ),
     Rule(
         "file_changed", "registry_file", "UPDATE",
         f"({_differs(*_FILE)}) AND ({_sealed('OLD')} OR {_sealed('NEW')})",
-        "the files of a published version: none is changed", _FILE,
+        "the files of a published version: none can be changed", _FILE,
     ),
     Rule(
         "file_removed", "registry_file", "DELETE", _sealed("OLD"),
-        "the files of a published version: none is removed",
+        "the files of a published version: none can be removed",
     ),
     Rule(
         "revision_changed", "registry_revision", "UPDATE",
@@ -234,7 +234,7 @@ RULES: tuple[Rule, ...] = (
     *(
         Rule(
             f"{prefix}_changed", table, "UPDATE", "1 = 1",
-            "the history of aliases: no move is changed",
+            "the history of aliases: no move can be changed",
             ("alias_id", target, "actor_id", "created_at"),
         )
         for prefix, table, target in _HISTORIES
@@ -242,7 +242,7 @@ RULES: tuple[Rule, ...] = (
     *(
         Rule(
             f"{prefix}_removed", table, "DELETE", "1 = 1",
-            "the history of aliases: no move is removed",
+            "the history of aliases: no move can be removed",
         )
         for prefix, table, _target in _HISTORIES
     ),

@@ -94,8 +94,8 @@ def retried(
             if not _is_unavailable(error):
                 raise
         say(
-            f"{name}: another process uses a table that it locks. It released its locks; "
-            f"try {number + 1} of {len(PAUSES_S) + 1} in {pause_s:g} s."
+            f"{name}: another process is using a table that must be locked. All locks were "
+            f"released; try {number + 1} of {len(PAUSES_S) + 1} in {pause_s:g} s."
         )
         time.sleep(pause_s)
     try:

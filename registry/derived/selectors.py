@@ -1,4 +1,4 @@
-"""The files that are made of a weights file: what there is, and what is possible."""
+"""The files that are made from a weights file: what there is, and what is possible."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def source_in(version: Version, file: File, manifest: list[File]) -> Source:
 
 
 def listing(source: Source) -> list[Derived]:
-    """Return the files that were made of a source, or are being made."""
+    """Return the files that were made from a source, or are being made."""
     rows = source.rows().order_by("naming", "max_rank", "is_stripped")
     return [shown(source, wanted_of(row), row) for row in rows]
 

@@ -149,7 +149,7 @@ class BlobSketch(models.Model):
     is_related = models.BooleanField(default=False)
 
     class Meta:
-        """The rows without relations are few."""
+        """Few rows have no relations."""
 
         indexes = [
             models.Index(

@@ -1,4 +1,4 @@
-"""What is computed of weights on demand: files in another form, comparisons of two versions."""
+"""What is computed from weights on demand: files in another form, comparisons of two versions."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class OnDemand(models.Model):
 
 
 class DerivedFile(OnDemand):
-    """A file that the hub makes of a weights file on demand.
+    """A file that the hub makes from a weights file on demand.
 
     It belongs to the bytes of its source in an adapter, and is never a file of a version: who may
     have it is decided by the file of the version that it is requested for. Another adapter with the
@@ -125,7 +125,7 @@ class DerivedFile(OnDemand):
 class DerivedHash(models.Model):
     """A hash of a file that the hub once made, so that the file is recognised after its removal.
 
-    A later release may make other bytes of the same source; the hashes of all of them are kept.
+    A later release may make other bytes from the same source; the hashes of all of them are kept.
     Like the file, it belongs to the bytes of its source in an adapter.
     """
 
@@ -139,7 +139,7 @@ class DerivedHash(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """A hash is of one form of a source; if two forms have the same bytes, of the first."""
+        """A hash belongs to one form of a source: the first one if two have the same bytes."""
 
         constraints = [
             models.UniqueConstraint(

@@ -1,4 +1,4 @@
-"""The hub itself, and its append-only log of changes."""
+"""The hub itself, and its append-only audit log."""
 
 from __future__ import annotations
 

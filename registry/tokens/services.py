@@ -293,7 +293,9 @@ def _record_first_use(token: AccessToken, now: datetime) -> None:
 
 
 def _expired(at: datetime) -> TokenExpired:
-    text = _("This access token expired on %(day)s. Create a new one on the site under Settings.")
+    text = _(
+        "This access token expired on %(day)s. Create a new one on the site under “Access tokens”."
+    )
     return TokenExpired(text % {"day": f"{at:%Y-%m-%d}"}, expired_at=at.isoformat())
 
 

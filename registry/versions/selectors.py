@@ -83,7 +83,7 @@ def many(user: User | AnonymousUser | None, references: Sequence[str]) -> dict[s
 
     Left out are versions that the user cannot see or that do not exist, withdrawn ones, and those
     of renamed and blocked adapters. Numbers and latest versions take two queries for all
-    references, other names some for each.
+    references; each other name takes a few queries.
     """
     parsed = {one: _parsed(one) for one in references}
     adapters = _adapters(user, {(owner, name) for owner, name, _rev in parsed.values()})

@@ -150,5 +150,5 @@ def test_progress_is_drawn_on_a_terminal_only(
     os.close(slave)
     reader.join()
     os.close(master)
-    assert b"Fetching a.safetensors" in b"".join(drawn)
+    assert b"Downloading a.safetensors" in b"".join(drawn)
     assert len(done.stdout.splitlines()) == 1

@@ -168,7 +168,7 @@ def test_bars_fit_the_window(
     os.close(master)
     assert process.wait(20) == 0
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode()).replace("\r", "\n").splitlines()
-    drawn = [line for line in lines if "Fetching" in line]
+    drawn = [line for line in lines if "Downloading" in line]
     assert drawn
     assert max(map(len, drawn)) <= columns
     assert all(re.search(r"[0-9.]+/3\.0 MB", line) for line in drawn)

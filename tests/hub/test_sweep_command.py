@@ -43,8 +43,8 @@ def test_bytes_of_a_withdrawn_version_are_told_with_the_day_they_go(ada: User) -
     for words in (("--dry-run",), (), ("--dry-run",)):
         swept, waits = run(*words).splitlines()
         assert "0 unreferenced blobs" in swept
-        assert waits.startswith("1 file (")
-        day, clock, zone = waits.partition(" is deleted after ")[2].split()
+        assert waits.startswith("1 unreferenced file (")
+        day, clock, zone = waits.partition("; the next can be deleted after ")[2].split()
         assert zone == "UTC"
         found = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=UTC)
         assert abs(found - goes) < timedelta(minutes=2)

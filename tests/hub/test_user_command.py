@@ -48,11 +48,11 @@ def events(verb: str) -> list[tuple[str, str, User | None]]:
 def test_staff_open_the_operators_page(client: Client, ada: User) -> None:
     client.force_login(ada)
     assert client.get("/operator").status_code == 404
-    assert run("staff", "ADA") == "ada is staff now.\n"
-    assert run("staff", "ada") == "ada is staff already.\n"
+    assert run("staff", "ADA") == "ada is an administrator now.\n"
+    assert run("staff", "ada") == "ada is an administrator already.\n"
     assert client.get("/operator").status_code == 200
-    assert run("staff", "ada", "--remove") == "ada is not staff any more.\n"
-    assert run("staff", "ada", "--remove") == "ada is not staff.\n"
+    assert run("staff", "ada", "--remove") == "ada is not an administrator any more.\n"
+    assert run("staff", "ada", "--remove") == "ada is not an administrator.\n"
     assert client.get("/operator").status_code == 404
     assert events("staff_") == [("staff_added", "ada", None), ("staff_removed", "ada", None)]
 
@@ -132,9 +132,9 @@ def test_accounts_are_listed_by_name_and_state(ada: User, bob: User) -> None:
     run("disable", "bob", "--reason", "Spam")
     run("staff", "ada")
     assert run("list") == (
-        "ada  never signed in, staff\nbob  signed in 2026-05-04, disabled: Spam\n"
+        "ada  never signed in, administrator\nbob  signed in 2026-05-04, disabled: Spam\n"
     )
-    assert run("list", "--staff") == "ada  never signed in, staff\n"
+    assert run("list", "--staff") == "ada  never signed in, administrator\n"
     assert run("list", "--search", "bob@").startswith("bob  ")
     assert run("list", "--deleted") == "There are no users.\n"
     User.objects.create(username="root")  # as Django's createsuperuser does, without a namespace

@@ -158,7 +158,7 @@ def test_blocks_are_compared_by_energy_or_by_parameters(
     strongest = max(energies.values(), key=lambda one: one.energy)
     page = client.get("/ada/film").content.decode()
     assert re.search(rf'Most energy:\s+<b class="redline">{strongest.block}</b>', page)
-    assert f'<td class="num">{100 * strongest.share:.1f} %</td>' in page
+    assert f'<td class="num">{100 * strongest.share:.1f}%</td>' in page
     cover = client.get(f"/media/covers/{version.pk}.svg")
     assert "Energy by block" in cover.content.decode()
     BlobAnatomy.objects.update(energies=None)
@@ -265,7 +265,7 @@ def test_the_owner_edits_the_card(as_ada: Client, noir: Adapter) -> None:
         "card": "# Use it",
     }  # fmt: skip
     form = as_ada.get("/ada/noir/edit").content.decode()
-    for text in ("Type", "Content rating", "Visibility", "Save changes", "Cancel"):
+    for text in ("Kind", "Content rating", "Visibility", "Save changes", "Cancel"):
         assert f">{text}<" in form
     answer = as_ada.post("/ada/noir/edit", said)
     assert answer.status_code == 302

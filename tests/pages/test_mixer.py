@@ -171,7 +171,7 @@ def test_recommended_strengths_are_drawn_on_the_sliders(as_ada: Client, neon: Ve
 def test_adapters_that_fight_are_named(as_ada: Client, ink: Version) -> None:
     Adapter.objects.update(kind="style")
     text = page_of(as_ada, "/mixer?layer=ada/noir@v1&layer=bob/ink@v1&strength=0.9&strength=0.8")
-    assert "fight: both are of the type “style” and strong" in text
+    assert "fight: both are of the kind “style” and strong" in text
     assert "The strengths add up to 1.7." in text
     muted = "/mixer?layer=ada/noir@v1&layer=bob/ink@v1&strength=0.9&strength=0.8&mute=bob/ink@v1"
     assert "note warning" not in page_of(as_ada, muted)

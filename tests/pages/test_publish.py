@@ -80,7 +80,10 @@ def test_the_page_names_the_base_models_that_are_rendered(
         name="box:7", queues=["render.sdxl"], facts={"bases": [base]}, seen_at=timezone.now()
     )
     page = " ".join(as_ada.get("/publish").content.decode().split())
-    assert "if this hub has a renderer for the base model: Stable Diffusion XL." in page
+    assert (
+        "if this hub has a renderer for the base model. It has renderers for Stable Diffusion XL."
+        in page
+    )
 
 
 def test_messages_of_several_files_do_not_pile_up(

@@ -257,7 +257,7 @@ def test_a_failed_report_can_be_retried_by_the_operator(
     newest = Job.objects.filter(task=services.REPORT_TASK).latest("pk")
     operator_actions.cancel(actor=ada, job_id=newest.pk)
     report = version.reports.get()
-    assert (report.state, report.reason) == (ReportState.FAILED, "Cancelled by the operator.")
+    assert (report.state, report.reason) == (ReportState.FAILED, "Cancelled by an administrator.")
 
 
 def test_a_report_whose_base_is_gone_is_begun_again_by_the_next_worker(

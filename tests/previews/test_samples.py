@@ -235,7 +235,7 @@ def test_a_sample_whose_job_is_cancelled_is_refused(version: Version, ada: User)
     worker_process.drain("checks")
     sample.refresh_from_db()
     assert (sample.state, sample.source) == (SampleState.REFUSED, None)
-    assert sample.reason == "Cancelled by the operator."
+    assert sample.reason == "Cancelled by an administrator."
 
 
 def test_only_those_who_may_publish_bring_pictures(version: Version, ada: User, bob: User) -> None:

@@ -91,7 +91,10 @@ class Workers(Endpoint):
         operation_id="workers_list", tags=["workers"], responses=paging("Worker", WorkerOut)
     )
     def get(self, _request: Request) -> Response:
-        """List workers by name, all on one page; for staff, with a token of the scope “admin”."""
+        """List workers by name, all on one page.
+
+        Only for administrators, with a token of the scope “admin”.
+        """
         permissions.require_operator(self.viewer)
         return Response({"results": serialized(WorkerOut, worker_statuses()), "next": None})
 

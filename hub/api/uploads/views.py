@@ -1,4 +1,4 @@
-"""``/uploads``: files as one body or by parts."""
+"""``/uploads``: files in one body or in parts."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class Links(Endpoint):
 
 
 class Complete(_Answering):
-    """Completion of an upload by parts."""
+    """Completion of an upload in parts."""
 
     @extend_schema(
         operation_id="uploads_complete", tags=["uploads"], request=None, responses=UploadOut

@@ -48,6 +48,6 @@ class Command(BaseCommand):
         )
         if left.next_at:
             self.stdout.write(
-                f"{counted(left.files, 'file')} ({size_text(left.bytes)}) that nothing refers to "
-                f"in the grace period; the next is deleted after {left.next_at:%Y-%m-%d %H:%M} UTC"
+                f"{counted(left.files, 'unreferenced file')} ({size_text(left.bytes)}) in the "
+                f"grace period; the next can be deleted after {left.next_at:%Y-%m-%d %H:%M} UTC"
             )

@@ -18,7 +18,7 @@ from registry.tokens import services as tokens
 
 EPILOG = """\
 A token expires after LORARY_TOKEN_DAYS (90) by default. The scope admin is for
-staff: run `manage.py user staff NAME` first. A disabled account gets no token.
+administrators: run `manage.py user staff NAME` first. A disabled account gets no token.
 
 Exit code 1: there is no such user, or the token cannot be created.
 

@@ -22,8 +22,8 @@ from hub.plurals import counted
 from hub.setting_checks import LOOPBACK, TAG
 
 LOCAL_ONLY = (
-    "Only requests to localhost are allowed, others are answered with 400: "
-    "set LORARY_ALLOWED_HOSTS to the names and addresses that people use."
+    "Only requests to localhost are allowed; all others get a 400. Set LORARY_ALLOWED_HOSTS to the "
+    "names and addresses that people use."
 )
 #: Failures to listen that another port avoids.
 PORT_FAULTS = {errno.EADDRINUSE, errno.EACCES}

@@ -39,11 +39,11 @@ EPILOG = """\
 `create` asks for the password of the new account twice; --password-stdin reads it from
 the first line of the input instead. It works on hubs without sign-up, too.
 
-A disabled account is signed out everywhere, its tokens are revoked, its uploads and
+A disabled account is signed out everywhere, its tokens are revoked, and its uploads and
 jobs are cancelled; what it published stays readable. `enable` lets its user sign in
 again. The only active administrator is disabled after a warning, if its name is entered
-or --yes is passed. Staff can open /operator and /admin; their programs need a token with
-the scope admin. SIZE is a number of bytes such as 200GB, "none" for no limit, or
+or --yes is passed. Administrators can open /operator and /admin; their programs need a
+token with the scope admin. SIZE is a number of bytes such as 200GB, "none" for no limit, or
 "default" for LORARY_QUOTA_BYTES; `quota` also takes an organisation.
 
 `transfer` moves all adapters and packs of an account, which may be disabled, to another
@@ -292,8 +292,8 @@ def _change(action: str, user: User, options: dict[str, Any]) -> tuple[str, bool
     is_staff = not options["remove"]
     is_changed = users.set_staff(actor=None, user=user, is_staff=is_staff)
     if is_staff:
-        return f"{name} is staff {'now' if is_changed else 'already'}.", is_changed
-    return f"{name} is not staff{' any more' if is_changed else ''}.", is_changed
+        return f"{name} is an administrator {'now' if is_changed else 'already'}.", is_changed
+    return f"{name} is not an administrator{' any more' if is_changed else ''}.", is_changed
 
 
 def _document(user: User) -> dict[str, Any]:
@@ -330,7 +330,7 @@ def _line(row: dict[str, Any]) -> str:
         at = row["last_signed_in"]
         if not row["deleted_at"]:  # a deletion removes the time
             parts.append(f"signed in {at:%Y-%m-%d}" if at else "never signed in")
-        parts += ["staff"] if row["is_staff"] else []
+        parts += ["administrator"] if row["is_staff"] else []
         if row["deleted_at"]:
             parts.append(f"deleted {row['deleted_at']:%Y-%m-%d}")
             parts.append(f"was {', '.join(row['former_names'])}")

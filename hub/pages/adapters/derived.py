@@ -65,7 +65,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolForm:
-    """The form: what can be made of a version's weights.
+    """The form: what can be made from a version's weights.
 
     Attributes:
         ranks: Value and label of the sizes, the file's own first.
@@ -234,8 +234,8 @@ def proofs_of(certificate: Mapping[str, Any]) -> Iterator[str]:
         yield from _proofs_of_names(conversion | {"renamed": 0} if approximation else conversion)
     if resize := certificate.get("resize"):
         text = ngettext(
-            "%(n)d module was reduced to rank %(rank)d; %(share)s %% of the energy is kept.",
-            "%(n)d modules were reduced to rank %(rank)d; together they keep %(share)s %% of the "
+            "%(n)d module was reduced to rank %(rank)d; %(share)s%% of the energy is kept.",
+            "%(n)d modules were reduced to rank %(rank)d; together they keep %(share)s%% of the "
             "energy.",
             resize["resized"],
         )
@@ -251,12 +251,12 @@ def proofs_of(certificate: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _proof_of_lora(approximation: Mapping[str, Any]) -> str:
-    """Return what a LoRA that was made of LoHa or LoKr loses."""
+    """Return what a LoRA that was made from LoHa or LoKr loses."""
     text = ngettext(
-        "Not exact: %(n)d module became a LoRA of at most rank %(rank)d, which keeps %(share)s %% "
-        "of the energy and differs by %(error)s %% of its size.",
+        "Not exact: %(n)d module became a LoRA of at most rank %(rank)d, which keeps %(share)s%% "
+        "of the energy and differs by %(error)s%% of its size.",
         "Not exact: %(n)d modules became a LoRA of at most rank %(rank)d. Together they keep "
-        "%(share)s %% of the energy; the worst one differs by %(error)s %% of its size.",
+        "%(share)s%% of the energy; the worst one differs by %(error)s%% of its size.",
         approximation["modules"],
     )
     return text % {

@@ -144,7 +144,7 @@ def _answer(text: str, content_type: str) -> HttpResponse:
 
 @require_safe
 def security(request: HttpRequest) -> HttpResponse:
-    """Say to whom vulnerabilities of this hub are reported; absent without such an address."""
+    """Say where to report vulnerabilities in this hub; absent without such an address."""
     contact = settings.LORARY.security_contact
     if not contact:
         raise NotFound(_("There is nothing at this address."))

@@ -41,7 +41,7 @@ MIN_SEARCHED = 8
 TITLES = {
     "family": gettext_lazy("Base model"),
     "lineage": gettext_lazy("Lineage"),
-    "kind": gettext_lazy("Type"),
+    "kind": gettext_lazy("Kind"),
     "tag": gettext_lazy("Tag"),
     "method": gettext_lazy("Method"),
     "parts": gettext_lazy("Trained parts"),

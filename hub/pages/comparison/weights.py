@@ -102,7 +102,7 @@ def _result(found: Compared) -> dict[str, Any]:
 def _meaning(cosine: float) -> str:
     """Return what an overall cosine means."""
     if cosine >= MUCH:
-        return _("Nearly the same change of the base model.")
+        return _("Nearly the same change to the base model.")
     if cosine >= SOME:
         return _("Similar changes: the same subject, the same training run, or a merge.")
     if cosine > -SOME:

@@ -49,7 +49,7 @@ def _conflicts(strengths: Mapping[str, float], versions: Sequence[Version]) -> I
         if len(alike) > 1:
             facts = {"one": alike[0], "other": alike[1], "kind": str(kind.label).lower()}
             text = _(
-                "“%(one)s” and “%(other)s” fight: both are of the type “%(kind)s” and strong. "
+                "“%(one)s” and “%(other)s” fight: both are of the kind “%(kind)s” and strong. "
                 "Lower one to 0.6 or less, or mute it."
             )
             yield text % facts

@@ -99,7 +99,7 @@ def index(request: HttpRequest) -> HttpResponse:
     found = list(rows[: MOST + 1])
     states = {
         "": _("All"), "active": _("Active"), "disabled": _("Disabled"),
-        "deleted": _("Deleted"), "staff": _("Staff"),
+        "deleted": _("Deleted"), "staff": _("Administrators"),
     }  # fmt: skip
     following = found[MOST - 1].username if len(found) > MOST else ""
     context = {"accounts": found[:MOST], "words": words, "state": state, "states": states}

@@ -92,7 +92,7 @@ def free_name(user: User, wanted: str) -> str:
 def kind_of(reading: Reading) -> tuple[str, str]:
     """Return the type indicated by a word of the file's name or title, and that word.
 
-    Without such a word the type is style, the most frequent one.
+    Without such a word the kind is style, the most frequent one.
     """
     title = header_preview.title_of(reading.path, reading.document)
     words = set(_WORD.findall(_HUMP.sub(" ", f"{reading.path} {title}").casefold()))
@@ -104,7 +104,7 @@ def kind_of(reading: Reading) -> tuple[str, str]:
 
 
 def kind_proof(reading: Reading) -> Proof:
-    """Return the source of the type."""
+    """Return the source of the kind."""
     _kind, word = kind_of(reading)
     if word:
         return Proof("claimed", _("From the name"), f"“{word}”")

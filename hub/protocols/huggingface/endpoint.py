@@ -112,7 +112,8 @@ def _authenticate(request: HttpRequest) -> None:
         cause = error
         if secret.startswith("hf_"):
             hint = _(
-                "It looks like a token from huggingface.co. Create one for this hub under Settings."
+                "It looks like a token from huggingface.co. Create one for this hub under "
+                "“Access tokens”."
             )
             cause = Unauthenticated(f"{error.detail} {hint}")
         raise Refused(cause, status=401, message=INVALID_TOKEN) from error

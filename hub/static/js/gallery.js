@@ -14,7 +14,7 @@ const send = (file, say) => new Promise((done) => {
   xhr.open("POST", `${form.dataset.upload}?${new URLSearchParams(facts)}`);
   xhr.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
   xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
-  xhr.upload.onprogress = (e) => say("sending", { percent: `${Math.floor((100 * e.loaded) / e.total)} %` });
+  xhr.upload.onprogress = (e) => say("sending", { percent: `${Math.floor((100 * e.loaded) / e.total)}%` });
   xhr.onerror = xhr.onabort = () => { say("failed", { reason: form.dataset.sayLine }); done(); };
   xhr.onload = () => {
     let answer = {};

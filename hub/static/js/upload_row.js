@@ -76,7 +76,7 @@ export class Row {
       speed: size(facts.speed ?? 0),
       left: time(facts.left ?? 0),
       wait: time((facts.ms ?? 0) / 1000),
-      percent: facts.total ? `${Math.floor((100 * facts.done) / facts.total)} %` : "…",
+      percent: facts.total ? `${Math.floor((100 * facts.done) / facts.total)}%` : "…",
       digest: facts.digest && `${facts.digest.slice(0, 8)}…${facts.digest.slice(-4)}`,
     }), `${name}${name === "sending" ? Math.floor(share / 10) : ""}`);
     if (["resumed", "sending", "checking", "accepted"].includes(name)) goesOn();

@@ -8,10 +8,10 @@ compared in pairs:
     d = mean over levels of  ln(error with one base / error with another)     for each picture
 
 The mean of d over pictures is the relative difference of the two errors; its standard error comes
-from the variation between pictures, which are what is drawn at random, with noise of their own. A
-level counts as much as another, although errors are small where there is much noise.
+from the variation between pictures: the pictures are the random sample, and each has its own noise.
+A level counts as much as another, although errors are small where there is much noise.
 
-A difference is significant if it is ``ALIKE`` at least, and if Student's t, two-sided, gives a
+A difference is significant if it is at least ``ALIKE``, and if Student's t, two-sided, gives a
 probability below ``SIGNIFICANCE`` divided by the number of pairs of bases with different lineages
 (Bonferroni): which base is the best is known only from the same errors. The best lineage is
 identified if it differs significantly from every other one.
@@ -96,7 +96,7 @@ def judge(bases: Sequence[Measured]) -> Verdict:
     """Return what the errors of bases tell.
 
     Raises:
-        ValueError: there are too few bases or pictures, or other numbers of them.
+        ValueError: there are too few bases or pictures, or their numbers differ.
     """
     shapes = {one.errors.shape for one in bases}
     if len(bases) < 2 or len(shapes) > 1 or not FEWEST <= len(bases[0].errors) <= MOST:

@@ -1,9 +1,9 @@
-"""Git LFS for large files of Hugging Face clients: ``basic`` in one body, ``multipart`` by parts.
+"""Git LFS for large files of Hugging Face clients: ``basic`` in one body, ``multipart`` in parts.
 
 ```
 POST /{id}.git/info/lfs/objects/batch          returns the files to send, with signed links
 PUT  /{id}.git/info/lfs/objects/{link}         sends a file or a part of it
-POST /{id}.git/info/lfs/objects/{link}         completes a file by parts
+POST /{id}.git/info/lfs/objects/{link}         completes a file in parts
 ```
 
 If the hub stores its files in a bucket, parts are sent directly there. The digest is verified

@@ -318,5 +318,5 @@ def _segment_fault(segment: str) -> str:
     if segment[0] == " " or segment[-1] in " .":
         return "begins or ends with a space or a dot"
     if _WINDOWS_DEVICE.match(segment.partition(".")[0].rstrip()):
-        return "is a device on Windows"
+        return "has a device name on Windows"
     return ""

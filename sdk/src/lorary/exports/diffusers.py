@@ -24,7 +24,7 @@ _HALF = frozenset({"sd1", "sd2", "sdxl", "miniature"})
 _SCRIPT = '''\
 """{title}
 
-Fetch the files, then render:
+Download the files, then render:
 
   {pull} --to loras
   python {name} --base BASE{motion_usage} --prompt "a lighthouse" --seed 7 --out {out}
@@ -56,7 +56,7 @@ def main():
     for number, (file, _strength) in enumerate(PARTS):
         path = options.loras / file
         if not path.is_file():
-            sys.exit(f"{{path}} is missing. Fetch it: {{PULL}} --to {{options.loras}}")
+            sys.exit(f"{{path}} is missing. Download it: {{PULL}} --to {{options.loras}}")
         names.append(f"part_{{number}}")
         pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=names[-1])
     pipe.set_adapters(names, [strength for _file, strength in PARTS])

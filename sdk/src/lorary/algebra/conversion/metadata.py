@@ -102,7 +102,7 @@ def _has(modules: Sequence[Built], role: str) -> bool:
     if any(found) and not all(found):
         built = modules[found.index(False)]
         what = "DoRA" if role == "magnitude" else "LoRA with biases"
-        reason = f"is not {what} but others are, which PEFT's configuration can't say"
+        reason = f"is not {what} but others are, which PEFT's configuration can't express"
         raise refuse_module(built.planned.moves[0].source.name, reason)
     return any(found)
 

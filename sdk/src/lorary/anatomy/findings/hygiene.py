@@ -85,7 +85,7 @@ def metadata_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
         chars = sum(len(metadata[key]) for key in pictures)
         message = (
             f"The metadata contains images ({chars:,} characters), which are not shown. Add them "
-            "as samples instead."
+            "to the gallery instead."
         )
         yield finding("thumbnail_left_out", message, chars=chars, keys=_keys(pictures))
     yield from _unreadable(metadata)

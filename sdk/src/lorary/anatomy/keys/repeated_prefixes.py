@@ -3,7 +3,7 @@
     lora_unet_unet_down_blocks_0_…    a converter added the prefix to a name that had one
     lora_unet__orig_mod_blocks_0_…    the trainer flattened the name of a compiled model
 
-Such names are readable, but programs that compare whole names load nothing of the file.
+Such names are readable, but programs that compare whole names load nothing from the file.
 """
 
 from __future__ import annotations

@@ -183,8 +183,8 @@ def _repeated(modules: Sequence[Module]) -> Iterator[Finding]:
     names = [name for name in columns.names if name.startswith(tuple(heads))]
     message = (
         f"{counted(len(names), 'module', 'has', 'have')} a prefix that is written twice or names a "
-        f"wrapper (`{clean(min(heads.values()))}`). Programs that compare whole names load nothing "
-        "of them: rename the tensors."
+        f"wrapper (`{clean(min(heads.values()))}`). Programs that compare whole names do not "
+        "load them: rename the tensors."
     )
     yield _finding("prefix_repeated", message, names)
 

@@ -29,7 +29,7 @@ _VERBS = {
     "hash": "Reading",
     "send": "Sending",
     "check": "Checking",
-    "fetch": "Fetching",
+    "fetch": "Downloading",
     "render": "Rendering",
     "wait": "Waiting",
 }

@@ -52,7 +52,8 @@ class Results(Iterator[T_co]):
     def corrected(self) -> str:
         """The corrected query of which these are the results, if nothing matched the one asked for.
 
-        It is known as soon as the first result was requested; empty before, and without one.
+        It is known once the first result has been requested; it is empty before that, or if there
+        was no correction.
         """
         value = self._first_page.get("corrected")
         return value if isinstance(value, str) else ""

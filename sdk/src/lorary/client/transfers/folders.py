@@ -475,5 +475,5 @@ def existing(place: Path) -> Path:
 
 
 def _unusable(folder: Path, reason: str | None) -> TargetUnusable:
-    message = f"Files cannot be written to {folder}: {reason}. Nothing was fetched."
+    message = f"Files cannot be written to {folder}: {reason}. Nothing was downloaded."
     return TargetUnusable(message, facts={"path": os.fspath(folder)})

@@ -87,7 +87,7 @@ class PulledPack:
 
 
 def find(session: Session, cache: Cache, reference: Reference, wanted: Wanted) -> FoundPack:
-    """Return the version of a pack and of its parts; nothing is fetched or written."""
+    """Return the version of a pack and of its parts; nothing is downloaded or written."""
     cache.for_target(wanted.to)  # fails before anything is requested
     version = read_or_recall(session, cache, reference)
     if version.state == "withdrawn":
@@ -117,7 +117,7 @@ def find(session: Session, cache: Cache, reference: Reference, wanted: Wanted) -
 def bring(
     session: Session, cache: Cache, found: FoundPack, wanted: Wanted, on_progress: OnProgress
 ) -> PulledPack:
-    """Fetch and place the files of a pack, and describe it."""
+    """Download and place the files of a pack, and describe it."""
     files = {}
     for sha256, (part, one) in found.parts.items():
         to, rehash = wanted.destination(part), wanted.rehash
@@ -144,7 +144,7 @@ def pull(
     wanted: Wanted,
     on_progress: OnProgress,
 ) -> PulledPack:
-    """Fetch, place and describe; see `lorary.client.hub.Hub.pull_pack`."""
+    """Download, place and describe; see `lorary.client.hub.Hub.pull_pack`."""
     return bring(session, cache, find(session, cache, reference, wanted), wanted, on_progress)
 
 
@@ -174,7 +174,7 @@ def _incomplete(version: PackVersion, missing: Sequence[PackPart], count: int) -
     )
     detail = (
         f"{len(missing)} of {count} files of {version.pack} {version.name} are gone: {listed}. "
-        "Nothing was fetched. Pull the others with --partial (in Python, partial=True)."
+        "Nothing was downloaded. Pull the others with --partial (in Python, partial=True)."
     )
     return NotFound(detail, facts={"missing": [part.sha256 for part in missing]})
 
@@ -186,7 +186,7 @@ def _found(session: Session, cache: Cache, part: PackPart, wanted: Wanted) -> pu
 
 
 def require_place(place: Path, pack: str, entry: Entry | None, *, may_replace: bool) -> None:
-    """See before anything is fetched that the description can be written.
+    """See before anything is downloaded that the description can be written.
 
     Args:
         entry: What the record of the folder says about the file.

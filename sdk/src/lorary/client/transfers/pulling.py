@@ -162,7 +162,7 @@ def remember_versions(
     out; nothing is tried again.
 
     Args:
-        references: Exact versions, whose files are fetched next.
+        references: Exact versions, whose files are downloaded next.
         known: Versions that were requested already, by address of the hub and reference.
     """
     hub, found = session.endpoint, dict[Reference, Version]()
@@ -239,7 +239,7 @@ def find(
     *,
     known: Version | None = None,
 ) -> Found:
-    """Return the version for a reference; nothing is fetched or written.
+    """Return the version for a reference; nothing is downloaded or written.
 
     With a form, the files are those that the hub made, which can take a while.
 
@@ -299,7 +299,7 @@ def bring(
     rehash: bool,
     on_progress: OnProgress,
 ) -> Pulled:
-    """Fetch and place the files of a version."""
+    """Download and place the files of a version."""
     cache = cache.for_target(to.folder)
     source = found.source
     transfer = _Transfer(session, cache, source, found.failure, rehash, on_progress)
@@ -338,7 +338,7 @@ def pull(
     rehash: bool,
     on_progress: OnProgress,
 ) -> Pulled:
-    """Resolve, fetch, and place; see `lorary.client.hub.Hub.pull`."""
+    """Resolve, download, and place; see `lorary.client.hub.Hub.pull`."""
     found = find(session, cache, reference, to, on_progress)
     return bring(session, cache, found, to=to, rehash=rehash, on_progress=on_progress)
 
@@ -367,7 +367,7 @@ def require_room(folder: Path, needed: int) -> None:
     if free < needed:
         message = (
             f"The disk of {folder} has no room for {needed:,} more bytes; {free:,} are free. "
-            "Nothing was fetched."
+            "Nothing was downloaded."
         )
         raise DiskFull(message, facts={"needed": needed, "free": free, "path": os.fspath(folder)})
 

@@ -27,7 +27,7 @@ class Stages:
     Attributes:
         expect: Is called with all references first, and may request several at once.
         find: Returns the version of a reference.
-        bring: Fetches and places its files, under the given names.
+        bring: Downloads and places its files, under the given names.
         folder: The folder of the files; None for the cache.
     """
 
@@ -56,7 +56,7 @@ def pull_all(
 ) -> Iterator[Outcome]:
     """Yield the outcome of each reference, in order; see `lorary.client.hub.Hub.pull_all`.
 
-    All versions are found before anything is fetched, and the names in the folder are given to
+    All versions are found before anything is downloaded, and the names in the folder are given to
     their files in the order of the references: they do not depend on which transfer is faster.
     """
     waiting = list(dict.fromkeys(references))

@@ -236,7 +236,7 @@ def downloads_of(rows: Iterable[Row], run_name: Callable[[Row], str]) -> dict[Pa
 def _duplicate(row: Row, kept: Row) -> Skipped:
     if row.sha256 == kept.sha256:
         return Skipped(row.path, "duplicate", f"it is the same file as {kept.path}")
-    message = f"it has the tensors of {kept.path} under another header"
+    message = f"it has the same tensors as {kept.path}, with a different header"
     return Skipped(row.path, "same_tensors", message)
 
 

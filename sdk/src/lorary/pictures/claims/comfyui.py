@@ -131,7 +131,8 @@ def _texts(*values: object) -> Iterator[str]:
 def _used(nodes: dict[str, Node]) -> list[Node]:
     """Return the nodes that a result depends on, nearest first; all if no result is known.
 
-    A result is a node whose outputs nobody uses. A loader of adapters is none, unless it samples.
+    A result is a node whose outputs nobody uses. A loader of adapters is not a result, unless it
+    samples.
     """
     sources = {id(source) for node in nodes.values() for source in _sources(nodes, node)}
     ends = [

@@ -158,7 +158,7 @@ def _adapter_info(adapter: Adapter, latest: Version | None) -> None:
 
 
 def _several(name: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a text as rows, of which the first one has the name."""
+    """Yield the lines of a text as rows; the first row has the name."""
     for number, line in enumerate(lines):
         yield ("" if number else name), line
 

@@ -90,7 +90,8 @@ def _configure_form(parser: Parser) -> None:
     parser.add_argument(
         "--naming",
         choices=NAMINGS,
-        help="have the hub write the weights under the names of this tool; original is comfyui",
+        help="have the hub write the weights under the names of this tool; original is the same as "
+        "comfyui",
     )
     parser.add_argument(
         "--max-rank",
@@ -309,7 +310,7 @@ def _lines(pulled: Pulled) -> list[str]:
 def _how(one: PulledFile) -> str:
     if one.was_here:
         return "here already"
-    return f"{count_bytes(one.bytes_fetched)} fetched" if one.bytes_fetched else "from the cache"
+    return f"{count_bytes(one.bytes_fetched)} downloaded" if one.bytes_fetched else "from the cache"
 
 
 def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ def _configure(parser: Parser) -> None:
         "--older-than",
         type=_age,
         metavar="TIME",
-        help="prune: remove files that were not used for this time, such as 12h, 30d or 8w",
+        help="prune: remove files that have not been used for this long, such as 12h, 30d or 8w",
     )
     parser.add_argument(
         "--max-size",
