@@ -13,7 +13,7 @@ from django.conf import settings
 from django.template import Context, Engine
 
 #: Milliseconds of ``template_ms`` on the machine that limits in milliseconds are meant for.
-NORMAL_MS = 18.0
+NORMAL_MS = 17.0
 #: Cells of a side of the table, and how often it is rendered.
 SIDE, ROUNDS = 100, 9
 _TABLE = """<table>
