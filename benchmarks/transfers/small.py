@@ -28,7 +28,7 @@ def run() -> list[Result]:
     """Measure adapters of rank 1 for SDXL, 5 MB each."""
     with measured_hub() as measured:
         files = publish_files(measured, "ada/small", FILES, seed=0, rank=1)
-        size = files[0]["size_bytes"]
+        size = files[0]["size"]
         with nginx.alone(measured.folder / "alone", measured.blobs) as alone:
             ours = [path_of(file["download_url"]) for file in files]
             theirs = [_stored(file["sha256"]) for file in files]
