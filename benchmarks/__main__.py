@@ -1,4 +1,7 @@
-"""``python -m benchmarks [NAME …]``: run benchmarks, print a table; 1 when a bound is broken."""
+"""``python -m benchmarks [NAME …]``: runs benchmarks and prints a table.
+
+The exit code is 1 if a bound is broken or a benchmark fails; the others run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import importlib.util
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     results: list[Result] = []
     notes: list[str] = []
+    has_failed = False
     for name in [*options.names, *(options.only or [])] or BENCHES:
         began = time.monotonic()
         try:
@@ -37,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Absent as reason:
             notes.append(f"{name} was not run: {reason}.")
             _say(notes[-1])
+        except Exception:  # noqa: BLE001 - half an hour of other results would be lost
+            _say(traceback.format_exc())
+            notes.append(f"{name} failed.")
+            has_failed = True
         _say(f"{name}: {time.monotonic() - began:.0f} s")
     if options.json:
         print(json.dumps({"results": [one.to_dict() for one in results], "notes": notes}))
@@ -44,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table(results))
     if options.report:
         _say(f"written: {write_report(Path(options.report), results, notes)}")
-    return 0 if all(result.is_kept for result in results) else 1
+    return 0 if not has_failed and all(result.is_kept for result in results) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
