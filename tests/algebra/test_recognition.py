@@ -12,7 +12,7 @@ import pytest
 from lorary.algebra.conversion.converting import convert
 from lorary.algebra.files import WeightFile
 from lorary.algebra.recognition.canonical import canonical_modules
-from lorary.algebra.recognition.projections import DEPTH, LEFT, RIGHT
+from lorary.algebra.recognition.projections import DEPTH, LEFT, RIGHT, matrix_of
 from lorary.algebra.recognition.relating import Facts, relation
 from lorary.algebra.recognition.signs import key_of, signs, signs_of_keys
 from lorary.algebra.recognition.sketch import Sketcher, WeightSketches, sketch_file
@@ -120,6 +120,12 @@ def test_projections_are_those_of_the_dense_update(
 
 def _shown(array: Array) -> str:
     return "".join("-" if one < 0 else "+" for one in array.ravel())
+
+
+def test_every_number_of_half_precision_stays_the_same() -> None:
+    halves = np.tile(np.arange(1 << 16, dtype=np.uint16).view(np.float16), 3).reshape(3, -1)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(matrix_of(halves), halves.astype(np.float32))
 
 
 def test_stored_sketches_stay_comparable() -> None:

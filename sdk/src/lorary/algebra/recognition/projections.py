@@ -41,9 +41,9 @@ SCALES = frozenset({"alpha", "scalar"})
 MAX_SIDE = 262_144
 """Longest side of a weight that is projected; vocabularies of language models fit."""
 
-# Sign, exponent and mantissa of fp16, moved up by 13 bits; the bits between are copies of the sign.
-_HALF_BITS = np.int32(0x8FFF_E000 - (1 << 32))
-_HALF_BIAS = np.float32(2.0**112)
+with np.errstate(invalid="ignore"):  # signalling NaNs
+    _FROM_HALF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+_AT_ONCE = 1 << 16  # indices that stay in the processor's cache
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -65,16 +65,17 @@ def matrix_of(array: Array) -> _Floats:
 
 
 def _from_half(halves: Array) -> _Floats:
-    """Return finite fp16 numbers in fp32, exactly, seven times faster than numpy's own cast.
+    """Return fp16 numbers in fp32, exactly, from a table.
 
-    Sign, exponent and mantissa move to their places in fp32, whose exponents are 112 higher.
+    numpy's own cast takes twice as long if there are subnormal numbers (below 6·10⁻⁵), which are
+    frequent in weights and slow in arithmetic.
     """
-    bits = halves.view(np.int16).astype(np.int32)
-    bits <<= 13
-    bits &= _HALF_BITS
-    numbers: _Floats = bits.view(np.float32)
-    numbers *= _HALF_BIAS
-    return numbers
+    places = halves.reshape(-1).view(np.uint16)
+    numbers: _Floats = np.empty(places.size, np.float32)
+    for first in range(0, places.size, _AT_ONCE):
+        few = slice(first, first + _AT_ONCE)
+        np.take(_FROM_HALF, places[few], out=numbers[few], mode="clip")
+    return numbers.reshape(halves.shape)
 
 
 class Projector:
