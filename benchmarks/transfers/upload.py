@@ -25,7 +25,7 @@ LIMIT = 2.0
 #: Each of the 32 parts is a request of its own.
 PARTS_LIMIT = 2.2
 #: The checks read every number and compute six hashes, two of them SHA-256.
-CHECKED_LIMIT = 5.0
+CHECKED_LIMIT = 7.0
 BLOCK = 1024 * 1024
 PART = 16 * 1024 * 1024
 AT_ONCE = 4
