@@ -69,8 +69,11 @@ def has_control(text: str) -> bool:
 
 
 def key_of(name: str) -> str:
-    """Return the key by which names are compared for uniqueness."""
-    return name.casefold()
+    """Return the key by which names are compared for uniqueness.
+
+    PostgreSQL refuses texts with NUL, also in a look-up. No valid name has it or its substitute.
+    """
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}").casefold()
 
 
 def check_name(name: str) -> str:

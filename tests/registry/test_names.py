@@ -46,6 +46,7 @@ def test_a_name_that_only_begins_like_a_device_is_kept(name: str) -> None:
 
 def test_names_are_one_without_regard_to_case() -> None:
     assert key_of("NoIr") == key_of("noir")
+    assert "\0" not in key_of("no\0ir")
 
 
 @pytest.mark.parametrize("path", ["noir.safetensors", "samples/1.png", "Ünïcode.md", "a b.txt"])
