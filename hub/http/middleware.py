@@ -186,6 +186,10 @@ class _ReleasingBody:
         """Return the next line."""
         return self._released().readline(*size)  # type: ignore[no-any-return]  # see above
 
+    def close(self) -> None:
+        """Close the body, as Django does after reading ``request.body``."""
+        self._stream.close()
+
     def _released(self) -> Any:  # noqa: ANN401 - see above
         if connection.connection is not None and not connection.in_atomic_block:
             connection.close()
