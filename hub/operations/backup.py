@@ -247,10 +247,8 @@ def _require_known(place: Path) -> None:
     names = [tuple(name.split(".")) for name in manifest.get("migrations", ())]
     newer = migration_rules.of_newer_release(names, MigrationLoader(None))
     if newer:
-        is_numbered = (
-            manifest["release"] != lorary.__version__
-        )  # numbers that are equal tell nothing
-        other = f" ({manifest['release']})" if is_numbered else ""
+        # A checkout can have newer migrations under the same release number.
+        other = f" ({manifest['release']})" if manifest["release"] != lorary.__version__ else ""
         message = (
             f"{place.name} was made by a newer release{other} than this one "
             f"({lorary.__version__}), which does not know {counted(len(newer), 'migration')}; the "
