@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.management.color import no_style
 from django.db import connection, transaction
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Snapshot:
 
     make: Callable[[pytest.FixtureRequest], object]
     _inserts: Inserts = field(default_factory=list)
+    _models: list[Any] = field(default_factory=list)
     _folder: TemporaryDirectory[str] | None = None
 
     def put_for(self, request: pytest.FixtureRequest, name: str) -> None:
@@ -79,6 +81,9 @@ class Snapshot:
         with transaction.atomic(), connection.cursor() as cursor:
             for statement, values in self._inserts:
                 cursor.executemany(statement, values)
+            # A flush by an earlier test may have put the sequences back to 1.
+            for statement in connection.ops.sequence_reset_sql(no_style(), self._models):
+                cursor.execute(statement)
 
     def _take(self) -> None:
         models: list[Any] = [
@@ -98,6 +103,7 @@ class Snapshot:
                     marks = ", ".join(["%s"] * len(fields))
                     insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"
                     self._inserts.append((insert, rows))
+                    self._models.append(model)
         self._folder = TemporaryDirectory(prefix="lorary-snapshot-")
         shutil.copytree(Path(settings.LORARY.data) / "files", self._folder.name, dirs_exist_ok=True)
 

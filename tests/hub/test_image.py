@@ -20,6 +20,8 @@ from hub.pages.help.guides import DOCUMENTS
 from tests import migrated
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Settings of this process; the image's hub uses its own and the SQLite database in its folder.
+NOT_IN_THE_IMAGE = {"DJANGO_SETTINGS_MODULE", "LORARY_DATABASE_URL"}
 
 
 def copied() -> list[tuple[list[str], str]]:
@@ -81,7 +83,7 @@ def test_a_hub_runs_from_what_the_image_copies(tmp_path: Path) -> None:
         "    assert Client().get('/help/' + name).status_code == 200, name\n"
     )
     environ = {
-        **{name: text for name, text in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+        **{name: text for name, text in os.environ.items() if name not in NOT_IN_THE_IMAGE},
         "LORARY_DATA": str(tmp_path / "data"),
         "LORARY_ALLOWED_HOSTS": "testserver",
         "PYTHONPATH": str(app / "sdk" / "src"),

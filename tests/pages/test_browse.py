@@ -171,7 +171,7 @@ def test_queries_do_not_grow_with_the_results(
 ) -> None:
     with django_assert_max_num_queries(16):
         client.get("/browse")
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(23):
         client.get("/browse?kind=style&owner=ada&q=adapter")
 
 
