@@ -53,6 +53,15 @@ def learning_rate(step: int, budget: int, *, peak: float, warmup: int, flat: flo
     return peak * min(1.0, (step + 1) / warmup) * fall + peak * 0.008
 
 
+def mixed_precision() -> torch.autocast:
+    """Return a context that computes in bfloat16 if the CPU has the instructions for it.
+
+    Without AVX-512, a step of an adapter took ten times as long in bfloat16 as in float32.
+    """
+    is_fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_fast)
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give the optimizer its learning rate for the coming step."""
     for group in optimizer.param_groups:

@@ -46,6 +46,7 @@ from training.miniature.training import (
     StepRandom,
     descend,
     learning_rate,
+    mixed_precision,
     set_rate,
 )
 
@@ -215,7 +216,7 @@ class AdapterTrainer:
         return text
 
     def _predict(self, noisy: Tensor, times: Tensor, ids: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             words = self.adapted.text_encoder(ids)[0]
             noisy = noisy.to(memory_format=torch.channels_last)
             guess: Tensor = self.adapted.unet(noisy, times, words).sample

@@ -34,6 +34,7 @@ from training.miniature.training import (
     StepRandom,
     descend,
     learning_rate,
+    mixed_precision,
     set_rate,
 )
 
@@ -179,7 +180,7 @@ class DecoderTrainer:
         latents = torch.stack([part for _, part in chosen])
         blur = LATENT_BLUR * rng.uniform(stage.batch, 1, 1, 1)
         blurred = latents + blur * rng.normal(*latents.shape)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             previews, guess = self._decode(blurred, stage.depth)
         loss, error = self._loss(previews, guess, truth)
         descend(loss, self.optimizer, self.weights)

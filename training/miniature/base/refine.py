@@ -31,6 +31,7 @@ from training.miniature.training import (
     StepRandom,
     descend,
     learning_rate,
+    mixed_precision,
     set_rate,
 )
 
@@ -132,7 +133,7 @@ class Refiner:
         usual = torch.stack([latents for _, latents in ordinary])
         blur = LATENT_BLUR * rng.uniform(ORDINARY, 1, 1, 1) * rng.normal(*usual.shape)
         latents = torch.cat([self.redrawn[drawn], usual + blur])
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             latents = latents.to(memory_format=torch.channels_last)
             guess = self.vae.decoder(self.vae.post_quant_conv(latents)).float()
         descend(picture_loss(guess, truth), self.optimizer, self.run.average.weights)

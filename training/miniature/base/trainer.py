@@ -40,6 +40,7 @@ from training.miniature.training import (
     StepRandom,
     descend,
     learning_rate,
+    mixed_precision,
     set_rate,
 )
 
@@ -135,7 +136,7 @@ class BaseTrainer:
         times = (FIRST_TIME + share * (1000 - FIRST_TIME)).long().clamp(max=999)
         clean = torch.stack([latents for latents, _ in drawn])
         noisy, velocity = self.noise.mix(clean, rng.normal(*clean.shape), times)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             words = self.text_encoder(token_ids(self.tokenizer, captions))[0]
             noisy = noisy.to(memory_format=torch.channels_last)
             guess = self.unet(noisy, times, words).sample

@@ -17,10 +17,16 @@ from training.miniature.drawing.captions import caption
 from training.miniature.drawing.looks import LOOKS
 from training.miniature.drawing.pictures import CHARACTERS, draw, draw_many
 from training.miniature.prepare import stack
-from training.miniature.reports.trials import SEED, STYLE_PROMPTS, Pictures, distance, render
+from training.miniature.reports.trials import (
+    SEED,
+    STYLE_PROMPTS,
+    Pictures,
+    as_pictures,
+    distance,
+    render,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
     from PIL import Image
 
@@ -68,7 +74,7 @@ class BaseFigures:
         ]
         plain = [drawing.image for drawing in drawings]
         sampled = [render(pipeline, [text], SEED + i) for i, text in enumerate(captions)]
-        truth = _pictures(image.resize((side, side)) for image in plain)
+        truth = as_pictures(image.resize((side, side)) for image in plain)
         few = plain[: trials.styled]
         shown = {"plain": plain, **{name: [look(im) for im in few] for name, look in LOOKS.items()}}
         for name in CHARACTERS:
@@ -113,10 +119,6 @@ def sharpness(pictures: Pictures) -> float:
     down = np.abs(np.diff(pictures, axis=1)).mean()
     across = np.abs(np.diff(pictures, axis=2)).mean()
     return float(255 * (down + across) / 2)
-
-
-def _pictures(images: Iterable[Image.Image]) -> Pictures:
-    return np.stack([np.asarray(image).astype(np.float32) / np.float32(255) for image in images])
 
 
 def _disturbance(pipeline: Pipeline, trials: Trials) -> dict[str, float]:

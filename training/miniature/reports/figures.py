@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.miniature.drawing.looks import LOOKS
+from training.miniature.reports.grids import as_images
 from training.miniature.reports.trials import (
     SEED,
     STYLE_PROMPTS,
     Trial,
+    as_pictures,
+    decibels,
     distance,
     render,
 )
@@ -24,8 +28,9 @@ if TYPE_CHECKING:
 COUNTED = (0.25, 0.5, 0.75, 1.0)
 _HEAD = (
     "| adapter | distance at .25 / .5 / .75 / 1 | share of the way at .25 / .5 / .75 "
+    "| base, dB | adapter at 1, dB "
     "| trigger alone | at 1 without trigger | at 0 equals the control |\n"
-    "|---|---|---|---|---|---|"
+    "|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -38,6 +43,9 @@ class Figures:
     distances: tuple[float, ...]
     # How far from strength 0 to strength 1; even growth gives the strength itself.
     progress: tuple[float, ...]
+    # Peak signal-to-noise ratio in dB to the drawn look of the base's own pictures, without
+    # and with the adapter. A character has no drawn look: it replaces the subject.
+    nearness: tuple[float, float] | None
     # What the trigger does without the adapter, and the adapter at 1 without its trigger.
     trigger_alone: float
     leak: float
@@ -54,6 +62,7 @@ class Figures:
             name=trial.plan.name,
             distances=tuple(distance(shown[strength], control) for strength in COUNTED),
             progress=tuple(map(float, shares[:-1])),
+            nearness=_nearness(trial),
             trigger_alone=distance(control, trial.alone) if says_something else 0.0,
             leak=distance(trial.silent, trial.alone),
             zero_equals_control=shown[0.0].tobytes() == control.tobytes(),
@@ -66,11 +75,21 @@ class Figures:
             self.name,
             " / ".join(f"{value:.1f}" for value in self.distances),
             " / ".join(f"{value:.2f}".replace("0.", ".") for value in self.progress),
+            *(f"{value:.1f}" for value in self.nearness or ()),
+            *(["-", "-"] if self.nearness is None else []),
             f"{self.trigger_alone:.1f}" if self.trigger_alone else "-",
             f"{self.leak:.1f}",
             "yes" if self.zero_equals_control else "NO",
         ]
         return f"| {' | '.join(cells)} |"
+
+
+def _nearness(trial: Trial) -> tuple[float, float] | None:
+    look = LOOKS.get(trial.plan.name)
+    if look is None:
+        return None
+    drawn = as_pictures(look(image) for image in as_images(trial.alone))
+    return decibels(trial.alone, drawn), decibels(trial.by_strength[1.0], drawn)
 
 
 def seed_distance(pipeline: Pipeline, seeds: int = 4) -> float:

@@ -13,8 +13,10 @@ from training.miniature.adapters.plans import GUIDANCE
 from training.miniature.stock import DiffusionPipeline, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from PIL import Image
 
     from training.miniature.adapters.plans import Plan
 
@@ -64,6 +66,17 @@ def render(pipeline: Pipeline, prompts: Sequence[str], seed: int = SEED) -> Pict
 def distance(first: Pictures, second: Pictures) -> float:
     """Return the mean absolute difference in 0..255 levels."""
     return float(np.abs(first - second).mean() * 255)
+
+
+def as_pictures(images: Iterable[Image.Image]) -> Pictures:
+    """Return images of one size as values in 0..1."""
+    return np.stack([np.asarray(image).astype(np.float32) / np.float32(255) for image in images])
+
+
+def decibels(shown: Pictures, drawn: Pictures) -> float:
+    """Return the peak signal-to-noise ratio in dB, the mean over pairs of pictures."""
+    errors = ((shown - drawn) ** 2).reshape(len(shown), -1).mean(axis=1)
+    return float((-10 * np.log10(errors)).mean())
 
 
 def prompts_with(plan: Plan) -> list[str]:
