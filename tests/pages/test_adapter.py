@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -435,6 +436,22 @@ def test_words_and_strength_of_a_version_can_be_changed(
     refused = as_ada.post(address, {"strength_min": "2", "strength_max": "1"})
     assert refused.status_code == 400
     assert "above the maximum" in refused.content.decode()
+
+
+def test_an_edit_of_a_version_does_not_undo_another(as_ada: Client, v1: Version, ada: User) -> None:
+    address = "/ada/noir/versions/v1/edit"
+    form = {"words": "hard light", "seen": seen_of(as_ada.get(address).content.decode())}
+    changed = replace(Details.of(v1), notes="By somebody else.", strength=0.7)
+    cards.edit_version(actor=ada, version=v1, details=changed)
+    answer = as_ada.post(address, form)
+    assert answer.status_code == 400
+    page = answer.content.decode()
+    assert "was changed since you opened this form" in page
+    assert "hard light</textarea>" in page
+    v1.refresh_from_db()
+    assert (v1.trigger_words, v1.notes, v1.strength) == (["noir light"], "By somebody else.", 0.7)
+    form["seen"] = seen_of(as_ada.get(address).content.decode())
+    assert as_ada.post(address, form).status_code == 302
 
 
 @pytest.mark.parametrize(

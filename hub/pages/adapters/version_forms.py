@@ -128,6 +128,8 @@ class EditVersionForm(DetailsForm):
         help_text=_("One phrase per line."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
+    #: Digest of the values when the form was filled.
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
     field_order = (
         "label", "words", "optional_trigger_words", "strength_min", "strength", "strength_max",
         "family",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -14,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.pages.adapters.version_forms import EditVersionForm
 from hub.pages.forms import accept_faults
-from hub.pages.versioned import takedowns
+from hub.pages.versioned import edits, takedowns
 from registry.accounts.permissions import require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs.anatomies import undecided_families
@@ -25,7 +27,7 @@ from registry.publication import services as publication
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw as withdrawal
-from registry.versions.details import document_of
+from registry.versions.details import Details, document_of
 
 
 def _withdraw_all(user: User, adapter: Adapter, reason: str) -> None:
@@ -67,7 +69,7 @@ def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     form = _form(data, found)
     if data is not None and form.is_valid():
         try:
-            cards.edit_version(actor=user, version=found, details=form.details())
+            cards.edit_version(actor=user, version=found, details=partial(_changed, form))
             return redirect(reverse("adapter", args=[owner, name]) + f"?v={found.name}")
         except Invalid as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
@@ -87,11 +89,30 @@ def _form(data: QueryDict | None, version: Version) -> EditVersionForm:
 def _initial(version: Version) -> dict[str, object]:
     fields = ("label", "lineage", "notes", "strength_min", "strength", "strength_max")
     return {
+        "seen": _digest(Details.of(version)),
         "family": version.declared_family,
         "words": "\n".join(version.trigger_words),
         "optional_trigger_words": "\n".join(version.optional_trigger_words),
         **{field: getattr(version, field) for field in fields},
     }
+
+
+def _digest(details: Details) -> str:
+    return edits.digest(asdict(details))
+
+
+def _changed(form: EditVersionForm, current: Details) -> Details:
+    """Return the details of the form.
+
+    Raises:
+        Invalid: the details were changed since the form was opened.
+    """
+    seen = form.cleaned_data["seen"]
+    if seen and seen != _digest(current):
+        raise Invalid(
+            _("The version was changed since you opened this form. Copy your text, then reload.")
+        )
+    return form.details()
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

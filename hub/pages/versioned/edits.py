@@ -1,7 +1,7 @@
-"""Edits of the card of an adapter or a pack.
+"""Edits of the card of an adapter or a pack, and what forms of edits share.
 
-The form contains a digest of the values that it was filled with. If others changed the card in
-the meantime, nothing is saved and the form says so.
+A form contains a digest of the values that it was filled with. If others changed them in the
+meantime, nothing is saved and the form says so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def initial_of(thing: Adapter | Pack) -> dict[str, str]:
     values["tags"] = ", ".join(thing.tags.order_by("name").values_list("name", flat=True))
     if isinstance(thing, Adapter):
         values["licence"] = thing.licence
-    return {**values, "seen": _digest(values)}
+    return {**values, "seen": digest(values)}
 
 
 def save(
@@ -88,5 +88,6 @@ def save(
     return True
 
 
-def _digest(values: dict[str, Any]) -> str:
+def digest(values: dict[str, Any]) -> str:
+    """Return the digest of a form's values as hexadecimal text."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
