@@ -121,6 +121,17 @@ def require_room_to_send(*, namespace: Namespace, size_bytes: int) -> None:
         require_room(namespace=namespace, size_bytes=size_bytes, unpublished_bytes=waiting)
 
 
+def require_room_since(used_bytes: int, *, namespace: Namespace) -> None:
+    """Refuse what was added since ``used_by`` if it exceeds the quota; the row must be locked.
+
+    Raises:
+        QuotaExceeded: the transaction must be rolled back.
+    """
+    if added := used_by(namespace) - used_bytes:
+        elsewhere = used_bytes - namespace.used_bytes
+        require_room(namespace=namespace, size_bytes=added, unpublished_bytes=elsewhere)
+
+
 def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: int = 0) -> None:
     """Refuse bytes that exceed the quota.
 
@@ -136,9 +147,9 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
     if limit is not None and used + size_bytes > limit:
         text = _(
             "The quota of “%(name)s” does not allow %(size)d more bytes: it uses %(used)d of "
-            "%(limit)d. No stored data was changed. Cancel uploads, discard drafts or "
-            "withdraw versions that are no longer needed, or ask an administrator for a "
-            "larger quota."
+            "%(limit)d. Cancel open uploads that are no longer needed, or ask an administrator "
+            "for a larger quota. The files of discarded drafts and withdrawn versions count "
+            "until the hub deletes them, after a grace period."
         )
         facts = {"name": namespace.name, "size": size_bytes, "used": used, "limit": limit}
         raise QuotaExceeded(

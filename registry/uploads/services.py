@@ -141,13 +141,19 @@ def _open(upload: Upload, *, most: int) -> Upload:
 
 
 def _accept_stored(upload: Upload, blob: Blob) -> bool:
-    """Accept an upload whose bytes are stored; return False if the sweeper released them."""
+    """Accept an upload whose bytes are stored; return False if the sweeper released them.
+
+    The bytes need room unless they count already, as if they were sent.
+    """
     with transaction.atomic():
+        namespace = locked(Namespace.objects.all()).get(user=upload.owner)
+        before = quotas.used_by(namespace)
         stored = Blob.objects.filter(pk=blob.pk, is_stored=True)
         if not stored.update(unreferenced_since=None):
             return False
         upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
         upload.save()
+        quotas.require_room_since(before, namespace=namespace)
         check.adopt_findings(upload, blob)
         _record(upload, "upload_created", is_stored=True)
     return True

@@ -200,7 +200,7 @@ def test_those_above_their_quota_are_listed_and_take_nothing_more(ada: User) -> 
     Namespace.objects.filter(user=ada).update(used_bytes=70 * 10**9)
     [row] = json.loads(run("quota", "--json"))["namespaces"]
     assert (row["name"], row["used_bytes"], row["is_default"]) == ("ada", 70 * 10**9, True)
-    with pytest.raises(QuotaExceeded, match="No stored data was changed"):
+    with pytest.raises(QuotaExceeded, match="ask an administrator for a larger quota"):
         quotas.require_room_to_send(namespace=Namespace.objects.get(user=ada), size_bytes=1)
 
 

@@ -113,7 +113,7 @@ def test_xorbs_that_wait_need_room_in_the_quota(sender: Sender, ada: User) -> No
     assert sender.post(*named(xorb(content(1, 4_000), scheme=0))).status_code == 200
     refused = sender.post(*named(xorb(content(2, 4_000), scheme=0)))
     assert (refused.status_code, len(waiting())) == (413, 1)
-    assert "No stored data was changed" in refused.headers["X-Error-Message"]
+    assert "larger quota" in refused.headers["X-Error-Message"]
 
 
 def named(data: bytes) -> tuple[str, bytes]:

@@ -255,8 +255,27 @@ def test_bytes_that_others_have_need_room_too(ada: User, bob: User, noir: Adapte
     Adapter.objects.update(visibility=Visibility.PRIVATE)
     accept(bob, LORA)
     limit(bob, SIZE)
-    with pytest.raises(QuotaExceeded, match=r"uses .* No stored data was changed"):
+    with pytest.raises(QuotaExceeded, match=rf"uses {SIZE} of {SIZE}\. Cancel"):
         announce(bob, 1)
+
+
+def test_stored_bytes_that_the_user_may_read_need_room_once(
+    ada: User, bob: User, noir: Adapter
+) -> None:
+    release(noir, LORA)  # a public adapter
+    limit(bob, SIZE - 1)
+    digest = hashlib.sha256(LORA).hexdigest()
+
+    def create() -> Upload:
+        return uploads.create(actor=bob, path="noir.safetensors", size_bytes=SIZE, sha256=digest)
+
+    with pytest.raises(QuotaExceeded) as refused:
+        create()
+    assert refused.value.facts["used_bytes"] == used(bob) == 0
+    assert not bob.uploads.exists()
+    limit(bob, SIZE)
+    assert create().state == create().state == UploadState.ACCEPTED
+    assert used(bob) == SIZE
 
 
 def test_a_lapsed_upload_is_not_accepted_again_because_others_have_its_bytes(
