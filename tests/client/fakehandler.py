@@ -114,8 +114,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._json(200, {"results": rows})
             case ("POST", "versions"):
                 self._publish(full_name)
-            case ("GET" | "PATCH", "versions", rev):
-                self._one(self._rendered(self._edited(method, self._version(full_name, rev))))
+            case ("GET" | "PATCH" | "DELETE", "versions", rev):
+                self._numbered(method, full_name, self._version(full_name, rev))
             case (_, "versions", "latest", "yank" | "withdraw"):
                 self._refuse(400, "validation_failed", "Use v2 here.")
             case (method, "versions", rev, ("yank" | "withdraw") as verb):
@@ -147,6 +147,15 @@ class Handler(BaseHTTPRequestHandler):
             out = "withdrawn" if verb == "withdraw" else "yanked"
             version |= {"state": out if reason else "published", "reason": reason}
         self._one(version)
+
+    def _numbered(self, method: str, full_name: str, version: dict[str, Any] | None) -> None:
+        if version is None or method != "DELETE":
+            self._one(self._rendered(self._edited(method, version)))
+        elif version["state"] != "draft":
+            self._refuse(409, "already_published", f"{version['version']} is published.")
+        else:
+            self.hub.versions[full_name].remove(version)
+            self._raw(204, {}, b"")
 
     def _aliases(self, method: str, full_name: str, path: list[str]) -> None:
         known = self.hub.aliases

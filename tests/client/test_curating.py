@@ -321,3 +321,23 @@ def test_a_rating_that_does_not_exist_is_called_rating(hub: Hub, lora: Path) -> 
     with pytest.raises(errors.Invalid, match="Choose one: general") as caught:
         hub.search("noir", max_rating="odd")
     assert caught.value.facts["fields"].keys() == {"max_rating"}  # type: ignore[attr-defined]
+
+
+def test_a_draft_is_discarded(run: Run, fake: FakeHub) -> None:
+    fake.versions[NAME][1]["state"] = "draft"
+    done = run("discard", f"{NAME}@v2", "--json")
+    assert done.documents == [{"adapter": NAME, "version": "v2", "discarded": True}]
+    assert [one["version"] for one in fake.versions[NAME]] == ["v1"]
+    refused = run("discard", f"{NAME}@v1")
+    assert (refused.code, "v1 is published." in refused.err) == (1, True)
+    assert "OWNER/NAME@v3" in run("discard", NAME).err
+
+
+def test_main_of_a_yanked_version_is_explained(run: Run, fake: FakeHub) -> None:
+    fake.aliases[NAME, "main"] = ["v2"]
+    run("yank", f"{NAME}@v2", "--reason", "Too dark.")
+    sentence = "v2 was yanked: @main stands for the latest version"
+    shown = run("alias", NAME)
+    assert "v2 (yanked)" in shown.out
+    assert sentence in shown.err
+    assert sentence in run("versions", NAME).err

@@ -27,7 +27,6 @@ from training.miniature.reports.trials import (
 )
 
 if TYPE_CHECKING:
-
     from PIL import Image
 
     from training.miniature.latents import LatentCode

@@ -38,6 +38,7 @@ COMMANDS = {
     "alias": ("adapters.curation", "show the aliases of an adapter, or move one"),
     "yank": ("adapters.curation", "yank a version, or restore it"),
     "withdraw": ("adapters.curation", "withdraw a version or an adapter permanently"),
+    "discard": ("adapters.curation", "discard a draft"),
     "inspect": ("files.inspect", "inspect files, without a hub"),
     "pull": ("adapters.pull", "download a version or a pack and verify it"),
     "lock": ("library.projects", "pin the versions for lorary.toml in lorary.lock"),

@@ -1,4 +1,4 @@
-"""What owners do with published versions: move aliases, yank, withdraw."""
+"""What owners do with versions: move aliases, yank, withdraw, discard drafts."""
 
 from __future__ import annotations
 
@@ -266,6 +266,15 @@ class Curating:
         path = f"{require_no_version(Reference.parse(adapter)).api_path}/withdraw"
         answer = self._session.json("POST", path, data={"reason": reason}, is_repeatable=True)
         return Adapter.read(answer)
+
+    def discard(self, reference: str | Reference) -> None:
+        """Delete a draft; its number is not used again.
+
+        Raises:
+            Invalid: the reference can move to another version.
+            AlreadyPublished: it is not a draft.
+        """
+        self._session.json("DELETE", Reference.parse(reference).version_path)
 
     def _change(self, reference: str | Reference, verb: str, data: Mapping[str, object]) -> Version:
         path = f"{Reference.parse(reference).version_path}/{verb}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
+from lorary.cli.commands.adapters.curation import note_main
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output import strengths
 from lorary.cli.output.text import emit, finding_lines, note, pairs, plain, show, strong, table
@@ -216,8 +217,9 @@ def _versions(args: Namespace) -> int:
             ]
             for v in versions
         ]
-        heads = ["VERSION", "STATE", "FAMILY", "DATE", "REVISION", "ALIASES", "LABEL"]
+        heads = ["VERSION", "STATE", "FAMILY", "DATE", "REVISION", "ALIASES", "LABEL, REASON"]
         show(table([heads, *rows]))
+        note_main(aliases)
         revisions = {v.name: v.revision for v in versions}
         for alias in aliases:
             if revisions.get(alias.version, alias.revision) != alias.revision:

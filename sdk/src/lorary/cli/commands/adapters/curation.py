@@ -1,9 +1,10 @@
-"""alias, yank, withdraw."""
+"""alias, yank, withdraw, discard."""
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
@@ -14,6 +15,8 @@ from lorary.client.curation import ANYWHERE, Alias, Expected, Move
 from lorary.client.errors import NotFound
 
 NONE = "none"
+#: States of versions that `main` does not stand for while another one is published.
+OUT_STATES = {"yanked", "withdrawn"}
 
 
 def _configure_alias(parser: Parser) -> None:
@@ -112,7 +115,7 @@ def _show_aliases(args: Namespace, found: list[Alias]) -> None:
     rows = [
         [
             one.name,
-            f"{one.version} ({one.state})" if one.state == "withdrawn" else one.version or "-",
+            one.version + (f" ({one.state})" if one.state in OUT_STATES else "") or "-",
             *([] if _is_pack(args) else [one.revision[:12]]),
             one.moved_at[:10],
             one.moved_by,
@@ -121,6 +124,14 @@ def _show_aliases(args: Namespace, found: list[Alias]) -> None:
     ]
     revision = [] if _is_pack(args) else ["REVISION"]
     show(table([["ALIAS", "VERSION", *revision, "SINCE", "BY"], *rows]))
+    note_main(found)
+
+
+def note_main(aliases: Iterable[Alias]) -> None:
+    """Say what ``@main`` stands for if its version was yanked or withdrawn."""
+    for alias in aliases:
+        if alias.name == "main" and alias.state in OUT_STATES:
+            note(f"lorary: {alias.version} was {alias.state}: @main stands for the latest version")
 
 
 def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
@@ -232,6 +243,24 @@ def _withdraw(args: Namespace) -> int:
     return 0
 
 
+def _configure_discard(parser: Parser) -> None:
+    parser.add_argument(
+        "reference", metavar="OWNER/NAME@VERSION", help="the draft: v3 or a revision"
+    )
+    add_endpoint(parser)
+
+
+def _discard(args: Namespace) -> int:
+    reference = exact(client.Reference.parse(on_hub(args, args.reference)))
+    with client.Hub(args.endpoint) as hub:
+        hub.discard(reference)
+    if args.json:
+        emit({"adapter": reference.full_name, "version": reference.rev, "discarded": True})
+    else:
+        show(f"{plain(str(reference))} was discarded.")
+    return 0
+
+
 def is_confirmed(args: Namespace, reference: client.Reference, noun: str, what: str) -> bool:
     """Return whether a withdrawal is confirmed, by ``--yes`` or on the terminal.
 
@@ -284,5 +313,11 @@ COMMANDS = {
         '  lorary withdraw studio/noir@v3 --reason "Rights of the photographer."',
         _configure_withdraw,
         _withdraw,
+    ),
+    "discard": Command(
+        "Discard a draft. Its files can be published again; its number is not used again.",
+        "  lorary discard studio/noir@v3",
+        _configure_discard,
+        _discard,
     ),
 }
