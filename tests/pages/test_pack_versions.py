@@ -50,6 +50,16 @@ def sent(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
     return data
 
 
+def test_the_address_of_an_adapter_leads_to_a_pack_of_this_name(
+    client: Client, dusk: PackVersion, noir: Adapter
+) -> None:
+    assert client.get("/ada/dusk").headers["Location"] == PLACE
+    assert client.get("/ada/noir").status_code == 200
+    dusk.pack.visibility = "private"
+    dusk.pack.save()
+    assert client.get("/ada/dusk").status_code == 404
+
+
 def test_a_pack_is_created_and_its_first_version_published(as_ada: Client, noir: Adapter) -> None:
     assert 'href="/packs/new"' in text(as_ada, "/packs")
     assert 'name="owner"' not in text(as_ada, "/packs/new")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -32,15 +32,25 @@ from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.blobs.selectors import energies_of
 from registry.cards import markdown
+from registry.errors import Blocked, NotFound
 from registry.lineages import selectors as lineages
-from registry.models import Adapter, Version, VersionState
+from registry.models import Adapter, Pack, Version, VersionState
 from registry.versions import selectors as version_selectors
 
 
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show an adapter, or the tombstone of a withdrawn version or adapter."""
-    adapter = adapter_selectors.get(request.user, owner, name)
+    """Show an adapter, or the tombstone of a withdrawn version or adapter.
+
+    The name of a pack redirects to the pack if there is no adapter with this name.
+    """
+    try:
+        adapter = adapter_selectors.get(request.user, owner, name)
+    except NotFound as error:
+        packs = adapter_selectors.named(Pack.objects.visible_to(request.user), owner, name)
+        if isinstance(error, Blocked) or not packs.exists():
+            raise
+        return redirect("pack", owner, name)
     wanted = request.GET.get("v", "")
     listing = list(version_selectors.listing(request.user, adapter))
     version = (
