@@ -61,6 +61,8 @@ def test_what_is_under_way_or_failed_is_said(run: Run, fake: FakeHub) -> None:
     ran = run("report", "studio/noir@v3")
     assert (ran.code, ran.out) == (0, "")
     assert "running, 8 of 72 pictures" in ran.err
+    answer(fake, state="queued", figures=None, range=None, progress={"done": 72, "total": 72})
+    assert "measures them when it is idle" in run("report", "studio/noir@v3").err
     answer(fake, state="failed", figures=None, reason="no encoder")
     assert "no encoder" in run("report", "studio/noir@v3").err
 

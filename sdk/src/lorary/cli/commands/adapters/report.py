@@ -56,8 +56,10 @@ def _report(args: Namespace) -> int:
             )
     elif report.state == "failed":
         note(f"lorary: it could not be measured: {plain(report.reason)}")
-    else:
+    elif report.done < report.total:
         note(f"lorary: {report.state}, {report.done} of {report.total} pictures; try again later")
+    else:
+        note("lorary: all pictures are there; a renderer measures them when it is idle")
     return 0
 
 
