@@ -301,7 +301,8 @@ def measure_lineage(run: queue.JobRun) -> None:
     if after is None or len(after.pictures) < FEWEST:
         lineages.forget(version=inputs.version)
     elif not measuring.is_current(after):
-        raise queue.Retry(_("The pictures were changed meanwhile."), after_s=0, is_attempt=False)
+        text = _("The pictures were changed in the meantime.")
+        raise queue.Retry(text, after_s=0, is_attempt=False)
 
 
 def _inputs_of(run: queue.JobRun, engine: Engine) -> measuring.Inputs | None:

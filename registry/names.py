@@ -97,7 +97,7 @@ def check_new_name(name: str, *, is_namespace: bool = False) -> str:
     if is_device(check_name(name)):
         reason = _("“%(name)s” is a device name on Windows; choose another name.")
     elif is_namespace and key_of(name) in RESERVED_NAMES:
-        reason = _("“%(name)s” is reserved on this site; choose another name.")
+        reason = _("“%(name)s” is reserved on this hub; choose another name.")
     if reason:
         raise NameInvalid(reason % {"name": name}, name=name)
     return name

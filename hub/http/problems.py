@@ -88,7 +88,7 @@ STATUS: dict[type[errors.LoraryError], int] = {
 #: Codes that belong to HTTP and not to the catalogue: status and title.
 HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
     "malformed_request": (400, gettext_lazy("The request cannot be read")),
-    "csrf_failed": (403, gettext_lazy("The request does not come from a page of this site")),
+    "csrf_failed": (403, gettext_lazy("The request does not come from a page of this hub")),
     "method_not_allowed": (405, gettext_lazy("This address does not support this method")),
     "request_timeout": (408, gettext_lazy("The request was too slow")),
     "length_required": (411, gettext_lazy("The request needs a Content-Length header")),

@@ -126,7 +126,7 @@ def _contents(state: PartState) -> Iterator[Metric]:
     made = state.facts["last_backup"]
     yield _gauge(
         "backup_last_success_timestamp_seconds",
-        "When the last complete backup was made, of the rows alone if the files are in a bucket;"
+        "When the last complete backup was made, of only the database if the files are in a bucket;"
         " absent if there was none.",
         (),
         [((), made.timestamp())] if made else [],

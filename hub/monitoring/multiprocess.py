@@ -1,4 +1,4 @@
-"""The files in which the web processes count, so that each can tell the counts of all.
+"""The files in which web processes keep counts, so that each can report the totals of all.
 
 ```
 <data>/metrics/<random>/lock                 held while the hub runs
@@ -85,7 +85,7 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn's
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn's
-    """Keep the counts of a process that ended without what was reserved, drop its open requests."""
+    """Keep an ended process's counts, but free its unused space and drop its open requests."""
     del server
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # untyped there
     for path in Path(os.environ[VARIABLE]).glob(f"*_{worker.pid}.db"):

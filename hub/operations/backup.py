@@ -264,7 +264,10 @@ def _checked_rows(place: Path) -> Path:
     manifest = manifest_of(place)
     rows: Path = place / manifest["rows"]
     if rows.name != database_dumps.file_name():
-        message = f"{place.name} has {rows.name}; LORARY_DATABASE_URL names another kind."
+        message = (
+            f"{place.name} contains {rows.name}, but LORARY_DATABASE_URL names a different kind of "
+            "database. Restore it into a database of the same kind."
+        )
         raise BackupInvalid(message)
     require_as_written(rows, manifest["rows_sha256"])
     require_as_written(place / "blobs.txt", manifest["blobs_sha256"])

@@ -168,7 +168,7 @@ def _snapshot() -> Iterator[str]:
 
 
 def _run(command: Sequence[str], file: Path) -> None:
-    """Run a program of PostgreSQL; not each of its errors names the file of the copy."""
+    """Run a program of PostgreSQL; not all of its errors name the file of the copy."""
     environ = {**os.environ, **_postgres()}  # the password must not appear in the process list
     try:
         done = subprocess.run(

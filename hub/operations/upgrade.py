@@ -77,7 +77,7 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
         else:
             until = f"from release {release} on" if release else "of the previous release"
             why = "; ".join([*found, *(["it is marked `contract`"] if release else [])])
-            verb = "can run meanwhile, older ones must be stopped" if release else "must be stopped"
+            verb = "can run meanwhile; older ones must be stopped" if release else "must be stopped"
             text = f"{name}: processes {until} {verb} ({why})."
             yield Finding("migrations", "error", text)
         state = migration.mutate_state(state, preserve=False)
@@ -144,7 +144,10 @@ def _backup(folder: Path | None) -> Finding:
         none_whole = f"There is no complete backup in {folder}."
         message = none_whole if found else backup_sets.none_in(folder)
         if any(not one.has_files for one in found):
-            message += " Sets of rows alone count only if they say that the files are in a bucket."
+            message += (
+                " Sets with only the database count only if they record that the files were in a "
+                "bucket."
+            )
         return Finding("backup", "error", message)
     age = datetime.now(UTC) - whole[-1]
     text = f"The newest complete backup is {age.total_seconds() / 3600:.1f} hours old."

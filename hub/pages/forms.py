@@ -114,7 +114,7 @@ class SignUpForm(forms.Form):
         label=_("E-mail"),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
         help_text=_(
-            "Required. For the administrator alone, who can help you if you lose your password."
+            "Required. Only administrators see it. They can help you if you lose your password."
         ),
     )
     password = forms.CharField(
@@ -140,7 +140,8 @@ class PasswordForm(PasswordChangeForm):
         label=_("Revoke all access tokens as well"),
         required=False,
         help_text=_(
-            "Signs out all programs that use one. Do this if somebody else knew the old password."
+            "Signs out all programs that use one. Do this if somebody else may know the old "
+            "password."
         ),
         widget=forms.CheckboxInput(attrs={"class": ""}),
     )
@@ -168,7 +169,10 @@ class PasswordForm(PasswordChangeForm):
 
 
 #: Permissions of a token, without that of administrators.
-SCOPES = [("read", _("read what you can see")), ("write", _("publish and change adapters"))]
+SCOPES = [
+    ("read", _("Read: see and download what you have access to")),
+    ("write", _("Write: publish and change adapters")),
+]
 
 
 class TokenForm(forms.Form):
@@ -222,7 +226,7 @@ RATING_HELP = format_lazy(
     *chain.from_iterable((level.label, text) for level, text in RATING_MEANINGS.items()),
 )
 #: Ratings of a single picture; without one, that of the adapter applies.
-PICTURE_RATINGS = [("", _("As the adapter")), *Maturity.choices]
+PICTURE_RATINGS = [("", _("Same as the adapter")), *Maturity.choices]
 
 
 class ContentForm(forms.Form):
@@ -251,8 +255,8 @@ class AdapterForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"list": "licences"}),
         help_text=_(
-            "What others may do with pictures that they make with it: one of the list, the id of "
-            "another licence, or your own words."
+            "What others may do with pictures that they make with it: one from the list, the id "
+            "of another licence, or your own words."
         ),
     )
     maturity = forms.ChoiceField(
@@ -292,5 +296,5 @@ class YankForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason (required)"),
         max_length=MAX_REASON,
-        help_text=_("Public. Tell users of this version in one sentence why you yank it."),
+        help_text=_("Public. Tell users of this version in one sentence why you are yanking it."),
     )

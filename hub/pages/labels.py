@@ -15,7 +15,7 @@ from registry.models import Adapter, Maturity, Version
 
 #: Meaning of each content rating.
 RATING_MEANINGS = {
-    Maturity.GENERAL: gettext_lazy("fit for everybody"),
+    Maturity.GENERAL: gettext_lazy("suitable for everyone"),
     Maturity.SUGGESTIVE: gettext_lazy("revealing clothes, mild violence or horror"),
     Maturity.MATURE: gettext_lazy("nudity, strong violence or horror; blurred by default"),
     Maturity.EXPLICIT: gettext_lazy("sexual acts, extreme violence; blurred by default"),

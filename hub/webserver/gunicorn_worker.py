@@ -8,8 +8,8 @@ accepted ──▶ head is read in ──▶ client is within ──▶ thread r
 The event loop refuses requests that get no thread, and answers ``/healthz/live``.
 
 Source: gunicorn 27, ``workers/gthread.py``. Unmodified, it keeps a thread for five seconds on an
-idle connection and forever on half a head, accepts connections while all its threads are busy and
-another process has free ones, and waits in its loop for clients to close their side.
+idle connection and forever on an incomplete request head, accepts connections while all its threads
+are busy and another process has free ones, and waits in its loop for clients to close their side.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for events and handle them.
 
-        By itself, the loop accepts connections again only after it had reached the connection
+        By itself, the loop accepts connections again only after it has reached the connection
         limit.
         """
         if self.alive:

@@ -73,7 +73,7 @@ async def _strength(request: web.Request) -> web.Response:
 async def _asked(ask: Callable[[Hub, Mapping[str, str]], Any], request: web.Request) -> Any:  # noqa: ANN401 - what is asked
     """Ask the hub in a thread: the client of the hub waits for answers."""
     if request.headers.get("Sec-Fetch-Site") in _ELSEWHERE:
-        raise web.HTTPForbidden(text="Only ComfyUI's own page may ask.")
+        raise web.HTTPForbidden(text="Only ComfyUI's own page may send this request.")
 
     def call() -> Any:  # noqa: ANN401 - what is asked
         with Hub(timeout_s=15) as hub:

@@ -281,7 +281,7 @@ class _Run:
     def _batches(self, shots: Sequence[Shot]) -> tuple[list[Picture], list[Place]]:
         """Render shots of one strength, in as few calls as memory allows.
 
-        Returns the pictures and their places, which are others than expected if memory ran out.
+        Returns the pictures and their places, which are not those expected if memory ran out.
         """
         taken: list[Picture] = []
         places: list[Place] = []

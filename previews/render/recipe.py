@@ -209,7 +209,7 @@ def _faults(recipe: Recipe) -> Iterator[str]:
         ("strengths", recipe.strengths, MAX_STRENGTHS),
     ):
         if not 1 <= len(values) <= most or len(set(values)) != len(values):
-            yield f"{name} must be 1 to {most} different values"
+            yield f"`{name}` must be 1 to {most} different values"
     texts = (*recipe.prompts, *recipe.plain, recipe.negative)
     if any(len(text) > MAX_PROMPT_CHARACTERS for text in texts):
         yield f"prompts must have at most {MAX_PROMPT_CHARACTERS} characters"
@@ -224,18 +224,18 @@ def _faults(recipe: Recipe) -> Iterator[str]:
     yield from _size_faults(recipe)
     yield from _sweep_faults(recipe)
     if recipe.trigger not in {"front", "end", "none", "literal"}:
-        yield "trigger must be front, end, none or literal"
+        yield "`trigger` must be front, end, none or literal"
     if recipe.plain and len(recipe.plain) != len(recipe.prompts):
-        yield "plain must have as many prompts as prompts"
+        yield "`plain` must have as many entries as `prompts`"
 
 
 def _sweep_faults(recipe: Recipe) -> Iterator[str]:
     if not 0 <= recipe.swept <= len(recipe.prompts):
-        yield "swept must be at most the number of prompts"
+        yield "`swept` must be at most the number of `prompts`"
     if (recipe.at not in recipe.strengths) if recipe.swept else recipe.at:
-        yield "at must be one of the strengths, and is only for recipes with swept prompts"
+        yield "`at` must be one of `strengths` if `swept` is above 0, and otherwise 0"
     if recipe.edition < 0:
-        yield "edition must not be below 0"
+        yield "`edition` must not be below 0"
 
 
 def _size_faults(recipe: Recipe) -> Iterator[str]:

@@ -40,7 +40,7 @@ def reason(error: RenderError) -> str:
 def waiting_for(family: str) -> str:
     """Return what a render waits for while no worker has its base model."""
     if not family:
-        return _("waiting for its owner to set the base model")
+        return _("waiting for the owner to set the base model")
     return _("waiting for a worker for %(family)s") % {"family": family_title(family)}
 
 

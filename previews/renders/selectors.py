@@ -239,7 +239,7 @@ def _queued(render: Render, job: Job) -> tuple[str, str]:
         if not serving:
             return RenderState.WAITING, waiting_for(render.family)
         if all(worker.wish == WorkerWish.PAUSE for worker in serving):
-            return RenderState.WAITING, _("waiting for a worker, which is paused")
+            return RenderState.WAITING, _("waiting for a paused worker")
     return RenderState.QUEUED, job.reason
 
 

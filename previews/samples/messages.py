@@ -31,7 +31,7 @@ _TEXTS = {
         "The video is %(seconds)d seconds long; the limit is %(limit_s)d. Use a shorter one."
     ),
     Why.FRAMES: gettext_lazy("The video has more than %(limit)d frames. Use a shorter one."),
-    Why.BLANK: gettext_lazy("The video has no picture."),
+    Why.BLANK: gettext_lazy("The file has no video track, or an empty one."),
     Why.CODEC: gettext_lazy(
         "The codec “%(codec)s” is not supported. Use H.264, H.265, VP8, VP9 or AV1."
     ),

@@ -1,7 +1,7 @@
 """Try-outs of packs: a subject is rendered with a variant's look and without it.
 
-Visitors without an account may request them too: a number in an hour from each address, after the
-try-outs of users and before everything else.
+Visitors without an account may request them too, a limited number per hour from one network
+address; these are rendered after the try-outs of users and before everything else.
 """
 
 from __future__ import annotations

@@ -144,8 +144,8 @@ def _family_of(versions: Sequence[Version]) -> str:
     other = next((version for version in rest if version.family != first.family), None)
     if other is not None:
         text = _(
-            "“%(other)s” is for %(its)s, and “%(first)s” for %(family)s. All versions of a stack "
-            "must be for the same base model. Remove one of them."
+            "“%(other)s” is for %(its)s, but “%(first)s” is for %(family)s. All versions of a "
+            "stack must be for the same base model. Remove one of them."
         )
         message = {
             "other": name_of(other),
@@ -200,7 +200,8 @@ def recipe_of(request: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
 def trigger_words_of(versions: Sequence[Version]) -> list[str]:
     """Return trigger words: the first one of each version, then the second ones, and so on.
 
-    There are at most as many as in the previews of one version, or as versions if those are more.
+    At most as many as the previews of one version use, or one per version if there are more
+    versions.
     """
     turns = chain.from_iterable(zip_longest(*(version.trigger_words for version in versions)))
     found = list(dict.fromkeys(word for word in turns if word))

@@ -155,7 +155,7 @@ def require_covered(user: User, adapters: Iterable[Adapter]) -> None:
     """Raise ``Forbidden`` for a stack that a bound token could not see afterwards."""
     token = user.access_token
     if token is not None and not any(token.covers(one.namespace, one) for one in adapters):
-        text = _("This token is limited to “%(bound)s”. Add an adapter that it covers to the "
+        text = _("This token is limited to “%(bound)s”. Add an adapter within that limit to the "
                  "stack, or use another token.")  # fmt: skip
         raise Forbidden(text % {"bound": token.bound_to}, bound_to=token.bound_to)
 

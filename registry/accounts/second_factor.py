@@ -135,7 +135,10 @@ def remove(user: User) -> bool:
 def _require_staff(actor: User | AnonymousUser) -> User:
     user = permissions.require_user(actor)
     if not user.is_staff or user.access_token is not None:
-        raise Forbidden(_("Only administrators use a second factor, signed in on the site."))
+        text = _(
+            "Only administrators can use a second factor, and they must be signed in on the site."
+        )
+        raise Forbidden(text)
     return user
 
 

@@ -25,7 +25,7 @@ def require_other(source: Namespace, target: Namespace) -> None:
     """
     is_closed = target.user is not None and not target.user.is_active
     if target.pk == source.pk or is_closed:
-        raise Invalid(_("Choose a different owner whose account is not disabled."))
+        raise Invalid(_("Choose another owner; its account must not be disabled."))
 
 
 def transfer_account(*, actor: User | None, user: User, target: Namespace) -> int:

@@ -28,7 +28,7 @@ def sign_up(*, name: str, email: str, password: str) -> User:
         NameInvalid, NameTaken, Invalid: see ``create_with_password``; an address is required.
     """
     if not settings.LORARY.signup:
-        raise Forbidden(_("This site does not allow sign-up. Ask an administrator for an account."))
+        raise Forbidden(_("This hub does not allow sign-up. Ask an administrator for an account."))
     _raise_faults(name, _other_faults(name, email, password))
     return create_user(name=name, email=email, password=password, signs_up=True)
 

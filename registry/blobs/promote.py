@@ -84,7 +84,9 @@ def _mark_arriving(written: Written) -> None:
         if is_new or free.update(arriving_since=now, leaving_since=None):
             return
         if time.monotonic() > until:
-            raise Conflict(_("The same bytes are being deleted. Try again in a moment."))
+            raise Conflict(
+                _("A file with the same content is being deleted. Try again in a moment.")
+            )
         time.sleep(0.05)
 
 
@@ -97,7 +99,7 @@ def mark_stored(written: Written) -> Blob:
     mine = Blob.objects.filter(sha256=written.sha256, leaving_since=None)
     mine.filter(is_stored=False).update(created_at=timezone.now())  # stored now, or again
     if not mine.update(is_stored=True, unreferenced_since=None, arriving_since=None):
-        raise Conflict(_("The same bytes are being deleted. Try again in a moment."))
+        raise Conflict(_("A file with the same content is being deleted. Try again in a moment."))
     return mine.get()
 
 

@@ -188,7 +188,7 @@ _OF_EVENTS = (
 RULES: tuple[Rule, ...] = (
     Rule(
         "blob_bytes", "registry_blob", "UPDATE", _differs("sha256", "size_bytes"),
-        "what a blob is: its sha256 and size never change", ("sha256", "size_bytes"),
+        "the sha256 and the size of a blob: they never change", ("sha256", "size_bytes"),
     ),
     Rule(
         "file_added", "registry_file", "INSERT", _sealed("NEW"),

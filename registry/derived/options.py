@@ -126,7 +126,8 @@ class Options:
             reason = self.reason
             if wanted.naming in self.lora_namings:
                 reason = _(
-                    "This naming has no form for LoHa or LoKr. Choose a maximum rank for a LoRA."
+                    "This naming cannot represent LoHa or LoKr. Choose a maximum rank to convert "
+                    "the file to a LoRA."
                 )
             raise Invalid(reason, fields={"naming": [reason]})
         if wanted.max_rank and not (self.rank or self.is_approximated):
@@ -153,7 +154,7 @@ def options_of(version: Version, document: Mapping[str, Any]) -> Options:
     )
     if not algorithms or not algorithms <= _RENAMED | _APPROXIMATED:
         text = _("Only LoRA, LoCon, DoRA, LoHa and LoKr can be converted; this file has %(other)s.")
-        other = ", ".join(sorted(algorithms - _RENAMED - _APPROXIMATED)) or _("no factors")
+        other = ", ".join(sorted(algorithms - _RENAMED - _APPROXIMATED)) or _("no low-rank factors")
         return replace(found, reason=text % {"other": other})
     families, family = _families(version, document.get("base") or {})
     if not families:
@@ -164,12 +165,12 @@ def options_of(version: Version, document: Mapping[str, Any]) -> Options:
         for naming in TARGETS
         if naming != found.held and _has_all(families, naming, document.get("parts") or ())
     )
-    reason = _("The names of the modules of this base model in that naming are not known.")
+    reason = _("This hub does not know what that naming calls the modules of this base model.")
     if possible := [naming for naming in (found.held, *namings) if naming]:
         listed = {"namings": ", ".join(possible)}
         reason += " " + _("These namings are possible: %(namings)s.") % listed
         if "kohya" in possible and "comfyui" not in possible:
-            reason += " " + _("ComfyUI loads kohya's, too.")
+            reason += " " + _("ComfyUI also loads the kohya naming.")
     found = replace(found, namings=namings, family=family, reason=reason)
     if not is_product:
         return found

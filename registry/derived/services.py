@@ -80,13 +80,14 @@ def _require_room(
     limits = settings.LORARY
     if not limits.derived_per_hour:
         text = _(
-            "This hub does not make other forms of files. Use “lorary convert” on your machine."
+            "This hub does not convert or resize files. Use “lorary convert” or “lorary resize” on "
+            "your machine."
         )
         raise StateConflict(text, state="off")
     size, most = source.file.size_bytes, min(limits.derived_bytes, limits.derived_total_bytes)
     if size > most:
         text = _(
-            "The file has %(size)d bytes; this hub makes other forms of files of at most "
+            "The file has %(size)d bytes; this hub converts and resizes files of at most "
             "%(limit)d. Use “lorary convert” and “lorary resize” on your machine."
         )
         raise TooLarge(text % {"size": size, "limit": most}, limit=most)
@@ -128,6 +129,6 @@ def _make_place(source: Source, most: int, again: DerivedFile | None) -> None:
     idle = rows.exclude(state=DerivedState.QUEUED).order_by("used_at")
     removed = list(idle.values_list("pk", flat=True)[:over])
     if len(removed) < over:
-        text = _("%(n)d other forms of this file are being made. Try again in a minute.")
+        text = _("%(n)d other conversions of this file are in progress. Try again in a minute.")
         raise RateLimited(text % {"n": most}, retry_after=60, limit=most)
     DerivedFile.objects.filter(pk__in=removed).exclude(state=DerivedState.QUEUED).delete()

@@ -89,7 +89,7 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         )
         return
     if job.attempt > job.max_attempts:
-        _close_failed(job, f"given up after {job.max_attempts} attempts")
+        _close_failed(job, f"gave up after {job.max_attempts} attempts")
         return
     try:
         with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):

@@ -48,7 +48,7 @@ def _known(ids: Iterable[Mapping[str, str]]) -> list[tuple[KnownCheckpoint, str]
 
 
 def _forms(key: str, value: str) -> list[_Form]:
-    """Return the kinds and values of entries for an id; of a SHA-256 the value may be a part."""
+    """Return the kinds and values that match an id; the id may be only part of a SHA-256."""
     if key.endswith("_name"):
         return [(_Kind.NUMBER, value)]
     if len(value) in {_AUTOV2, _SHA256}:

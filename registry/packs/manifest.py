@@ -157,7 +157,9 @@ def _check_size(found: Mapping[str, Any], path: str, faults: Faults) -> None:
         faults.add(f"{path}.{missing}", _("Set width and height, or neither."))
     for name in ("frames", "fps"):
         if found[name] is not None and found["output"] != Output.VIDEO:
-            faults.add(f"{path}.{name}", _("Only variants with the output “video” have this."))
+            faults.add(
+                f"{path}.{name}", _("This field is only for variants with the output “video”.")
+            )
 
 
 def _part(value: object, path: str, faults: Faults) -> dict[str, Any]:
@@ -225,7 +227,7 @@ def _choice(value: object, choices: Sequence[str], path: str, faults: Faults) ->
 
 def _text(value: object, path: str, faults: Faults, *, required: bool = False) -> str | None:
     if not isinstance(value, str):
-        faults.add(path, _("Enter a text."))
+        faults.add(path, _("Enter text."))
     elif required and not value.strip():
         faults.add(path, _("This must not be empty."))
     elif len(value) > MAX_TEXT:
@@ -291,7 +293,7 @@ def _tested(value: object, path: str, faults: Faults) -> dict[str, Any] | None:
         if not _TESTED_NAME.match(str(name)):
             faults.add(f"{path}.{_shown(name)}", _("Use lower-case letters, digits and “_”."))
         elif not _is_plain(one):
-            text = _("Enter a number, true, false, or a text of at most %(n)d characters.")
+            text = _("Enter a number, true, false, or text of at most %(n)d characters.")
             faults.add(f"{path}.{name}", text % {"n": MAX_TESTED_TEXT})
     return {name: one + 0.0 if isinstance(one, float) else one for name, one in value.items()}
 

@@ -126,7 +126,10 @@ def _resolve_part(user: User, part: dict[str, Any], family: str, path: str) -> R
     file = _file(version, part)
     part.update(adapter=adapter.full_name, version=version.name, file=file.path, sha256=file.sha256)
     if "strength" not in part and abs(version.dial) > MAX_STRENGTH:
-        text = _("The recommended strength is %(its)s. Enter one from −%(most)s to %(most)s.")
+        text = _(
+            "The recommended strength, %(its)s, is out of range for a pack. Enter a strength from "
+            "−%(most)s to %(most)s."
+        )
         facts = {"its": f"{version.dial:g}", "most": f"{MAX_STRENGTH:g}"}
         raise _Refused(text % facts, "strength")
     part.setdefault("strength", round(version.dial, 4))
@@ -142,7 +145,7 @@ def _require_family(adapter: Adapter, version: Version, family: str) -> None:
         "its": family_title(version.family) if version.family else "",
         "family": family_title(family),
     }
-    text = _("“%(name)s” is for %(its)s, and the variant for %(family)s.")
+    text = _("“%(name)s” is for %(its)s, but the variant is for %(family)s.")
     if not version.family:
         text = _("The base model of “%(name)s” is not known; the variant is for %(family)s.")
     raise _Refused(text % facts)
@@ -162,7 +165,9 @@ def _adapter(user: User, full_name: str) -> Adapter:
     if adapter.withdrawn_reason:
         raise _Refused(str(adapter_selectors.gone(adapter).detail))
     if adapter.access != Access.OPEN or adapter.blocked_reason:
-        text = _("The files of “%(name)s” cannot be downloaded by everybody.")
+        text = _(
+            "Not everyone can download the files of “%(name)s”, so it cannot be part of a pack."
+        )
         raise _Refused(text % {"name": adapter.full_name})
     return adapter
 
@@ -194,7 +199,7 @@ def _file(version: Version, part: dict[str, Any]) -> File:
         rows = rows.filter(path=part["file"])
     file = rows.first()
     if file is None:
-        text = _("%(version)s has no such weights.")
+        text = _("%(version)s has no weights file with this path or sha256.")
         raise _Refused(text % {"version": version.name}, name)
     return file
 
@@ -225,7 +230,10 @@ def require_fitting(pack: Pack, parts: Iterable[Part], fields: Container[str]) -
 def _misfits_unseen(pack: Pack, part: Part) -> Iterator[tuple[str, str]]:
     """Yield the misfits of a part that became private, without what it is now."""
     if pack.visibility != Visibility.PRIVATE:
-        yield "visibility", _("A part became private, or was blocked. The pack can be private.")
+        text = _(
+            "A part became private or was blocked. Make the pack private, or replace the part."
+        )
+        yield "visibility", text
     if part.rating.rank > Maturity(pack.maturity).rank:
         text = _("A part was published with the rating %(its)s. Rate the pack %(its)s or higher.")
         yield "maturity", text % {"its": part.rating}
@@ -241,7 +249,10 @@ def _misfits(pack: Pack, adapter: Adapter) -> Iterator[tuple[str, str]]:
     """Yield fields of a pack that do not fit a part, and why."""
     name = {"name": adapter.full_name}
     if Visibility(adapter.visibility).rank < Visibility(pack.visibility).rank:
-        text = _("“%(name)s” is %(its)s. The pack can be %(its)s at most; now it is %(pack)s.")
+        text = _(
+            "“%(name)s” is %(its)s, but the pack is %(pack)s. A pack cannot be more visible than "
+            "its parts: make the pack %(its)s, or remove the part."
+        )
         kinds = {"its": adapter.visibility, "pack": pack.visibility}
         yield "visibility", text % {**name, **kinds}
     is_private = adapter.visibility == Visibility.PRIVATE

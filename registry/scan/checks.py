@@ -270,7 +270,8 @@ def _claims(subject: Subject) -> Iterator[Finding]:
             "hash_differs",
             _("The hash in the metadata (%(keys)s) does not match the tensors. Either the tensors "
               "changed after it was written, as in a resize, merge or conversion, or the metadata "
-              "belongs to another file. Programs that search by this hash find the other file.")
+              "belongs to another file. Programs that search by this hash will find the original "
+              "or an unrelated file instead.")
             % {"keys": ", ".join(wrong)},
             keys=list(wrong),
             claimed=list(wrong.values()),

@@ -76,7 +76,7 @@ def begin(*, client: str, device: str = "", scopes: Sequence[str] = ("read", "wr
     _require_text("client_id", client, least=1, most=MAX_CLIENT)
     _require_text("device_name", device, least=0, most=MAX_DEVICE)
     if not scopes or not set(scopes) <= set(tokens.SCOPES):
-        message = _("The scopes are: %(all)s.") % {"all": ", ".join(tokens.SCOPES)}
+        message = _("Choose from these scopes: %(all)s.") % {"all": ", ".join(tokens.SCOPES)}
         raise Invalid(message, fields={"scope": [message]})
     letters = "".join(secrets.choice(ALPHABET) for _place in range(2 * _HALF))
     codes = Codes(secrets.token_urlsafe(32), spelled(letters))
@@ -161,7 +161,7 @@ def redeem(*, device_code: str) -> tuple[AccessToken, str] | Refusal:
         return Refusal("expired_token", _("The code has expired. Request a new one."))
     is_early = Q(polled_at__gt=now - timedelta(seconds=INTERVAL_S) + _SLACK)
     if not rows.exclude(is_early).update(polled_at=now):
-        return Refusal("slow_down", _("Wait longer between two requests."))
+        return Refusal("slow_down", _("Wait longer between requests."))
     if login.state == DeviceLogin.State.PENDING:
         return Refusal("authorization_pending", _("Nobody has confirmed the code yet."))
     if login.state == DeviceLogin.State.DENIED or login.user is None or not login.user.is_active:

@@ -108,8 +108,8 @@ def _require_not_wider(user: User, scopes: Sequence[str]) -> AccessToken | None:
         return None
     if parent.is_bound or parent.parent_id is not None:
         text = _(
-            "A token that is bound, or was created with a token, cannot create another. Sign "
-            "in to create one."
+            "A token that is limited to an owner or adapter, or that was created with another "
+            "token, cannot create tokens. Sign in to create one."
         )
         raise Forbidden(text)
     if not set(scopes) <= set(parent.granted):
@@ -139,7 +139,7 @@ def require_possible(user: User, scopes: Sequence[str], bound_to: str = "") -> N
 def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
     if not scopes or not set(scopes) <= set(SCOPES):
         raise Invalid(
-            _("The scopes are: %(all)s.") % {"all": ", ".join(SCOPES)},
+            _("Choose from these scopes: %(all)s.") % {"all": ", ".join(SCOPES)},
             fields={"scopes": list(SCOPES)},
         )
     if "admin" not in scopes:
@@ -148,7 +148,10 @@ def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
         text = _("The scope “admin” is for administrators (`manage.py user staff`).")
         raise ScopeMissing(text, scope="admin")
     if bound_to:
-        text = _("A token of the scope “admin” applies to the whole hub and cannot be bound.")
+        text = _(
+            "A token of the scope “admin” applies to the whole hub and cannot be limited to an "
+            "owner or adapter."
+        )
         raise Invalid(text, fields={"bound_to": [text]})
 
 
@@ -178,7 +181,8 @@ def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | Non
         is_own = False
     if not is_own:
         text = _(
-            "You have no owner or adapter “%(name)s”. Enter an owner, or an adapter as owner/name."
+            "You cannot limit a token to “%(name)s”. Enter your own name, one of your "
+            "organisations, or one of your adapters as owner/name."
         )
         text %= {"name": bound_to[:200]}
         raise Invalid(text, fields={"bound_to": [text]})

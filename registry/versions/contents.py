@@ -93,7 +93,7 @@ def _require_accepted(user: User, upload: Upload) -> None:
         text = _("“%(path)s” was not sent completely. Send the rest and complete the upload.")
         raise UploadIncomplete(text % named, missing=parts.missing_in(upload)[:1000], **facts)
     if upload.state == UploadState.CHECKING:
-        text = _("“%(path)s” is %(state)s. Wait until it is accepted.")
+        text = _("“%(path)s” is being checked. Wait until it is accepted.")
         raise UploadNotReady(text % named, **facts)
     if upload.state != UploadState.ACCEPTED:
         text = _("“%(path)s” is %(state)s and cannot be published.")

@@ -177,7 +177,7 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     assert again["revision"] == document["revision"]
     assert again["previews"]["state"] == "ready"
     ran = run("push", lora, "--to", "ada/noir", "--wait", "--title", "Other")
-    assert "only for a new adapter: --title" in ran.err
+    assert "only a new adapter takes --title" in ran.err
     assert "ada/noir v1" in ran.out
 
 

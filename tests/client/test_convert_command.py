@@ -84,6 +84,6 @@ def test_convert_says_which_namings_a_text_encoder_can_have(run: Run, tmp_path: 
     file = write_pairs(tmp_path / "m.safetensors", some_pairs(names, ((384, 128),)))
     words = ("--family", "miniature", "--out", tmp_path / "out.safetensors")
     refused = run("convert", file, "--to", "comfyui", *words)
-    assert f"“{names[0]}” has no known name in ComfyUI of" in refused.err
+    assert f"“{names[0]}” has no known name in ComfyUI for" in refused.err
     assert "kohya (ComfyUI loads it, too)" in refused.err
     assert run("convert", file, "--to", "kohya", *words).code == 0

@@ -310,7 +310,7 @@ def test_a_file_without_matches_is_found_by_its_sketch(
     assert result.code == 0
     assert result.out.split("  ")[1:] == [
         f"{NAME}@v1",
-        "the file was resized from it, cosine 0.97\n",
+        "your file was resized from this version, cosine 0.97\n",
     ]
     answers()
     document = run("find", str(lora), "--json").document
@@ -330,8 +330,9 @@ def test_the_text_has_the_closest_relatives_only(
     answers(8)
     lines = run("find", str(lora)).out.splitlines()
     assert [line.rpartition("  ")[2] for line in lines] == [
-        *["the file was resized from it, cosine 0.97"] * 5, "and 3 more; --json lists them",
-    ]  # fmt: skip
+        *["your file was resized from this version, cosine 0.97"] * 5,
+        "and 3 more; --json lists them",
+    ]
     answers(8)
     assert len(run("find", str(lora), "--json").document["relatives"]) == 8
 
@@ -362,4 +363,4 @@ def test_a_file_that_the_hub_made_is_named_with_what_it_was_made_of(
     [found] = run("find", made, "--json").document["matches"]
     assert (found["same"], found["derived"]) == ("derived", form)
     line = run("find", made).out
-    assert "made from it by the hub (comfyui, rank 2, without training metadata)" in line
+    assert "your file was made by the hub from this version (comfyui, rank 2, without" in line

@@ -71,7 +71,7 @@ def test_hubs_are_added_listed_used_and_removed(
         "name": "work", "url": work.url,
     }  # fmt: skip
     refused = run("hub", "add", "work", fake.url)
-    assert (refused.code, f"“work” is {work.url} already" in refused.err) == (2, True)
+    assert (refused.code, f"“work” already stands for {work.url}" in refused.err) == (2, True)
     assert run("login", "--token", TOKEN, "--endpoint", fake.url).code == 0
     rows = run("hub", "list", "--json").documents
     assert rows == [

@@ -243,7 +243,9 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     attention = [target for target in DENOISERS["flux1", "diffusers"] if "attn" in target.path]
     assert "Stable Diffusion 1.x — proven by its tensors." in _page(kohya(SD1), tmp_path, run)
     several = _page(kohya(attention), tmp_path, run)
-    assert re.search(r"Likely FLUX\.1 — adapters for .*Chroma, .*or .* look the same\.", several)
+    assert re.search(
+        r"Likely FLUX\.1 — adapters for .*Chroma, .*or .* have the same structure\.", several
+    )
     assert "FLUX.1 is the most used of those that fit." in several
     assert "If you know which one it is, mention it" in several
     claim = {"ss_base_model_version": "omnigen2"}

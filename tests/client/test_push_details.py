@@ -130,7 +130,7 @@ def test_an_empty_adapter_takes_the_details_of_a_new_one(
     empty: dict[str, Any] = fake.adapter("ada/noir", versions=[], title="Noir")
     fake.adapters["ada/noir"] = empty
     ran = run("push", lora, "--to", "ada/noir", "--private", "--kind", "pose", "--rating", "mature")
-    assert (ran.code, "for a new adapter" in ran.err) == (0, False)
+    assert (ran.code, "only a new adapter takes" in ran.err) == (0, False)
     shown = fake.adapters["ada/noir"]
     assert (shown["visibility"], shown["kind"], shown["maturity"], shown["title"]) == (
         "private", "pose", "mature", "Noir",

@@ -77,7 +77,7 @@ def test_a_person_is_asked(
     os.close(theirs)
     assert (ran.returncode, len(other.versions["ada/run"])) == (code, count), ran.stderr
     assert "Publish a new version of ada/run" in ran.stderr
-    assert "only for a new adapter" not in ran.stderr
+    assert "only a new adapter takes" not in ran.stderr
     assert other.adapters["ada/run"]["title"] == "Run"
 
 
@@ -87,7 +87,7 @@ def test_values_that_the_adapter_has_are_accepted(run: Run, other: FakeHub, lora
     assert (ran.code, ran.err, len(other.versions["ada/run"])) == (0, "", 2)
     ran = run("push", lora, "--to", "ada/run", *OPTIONS)
     assert (ran.code, len(other.versions["ada/run"])) == (0, 2)
-    assert "only for a new adapter: --title and --kind\n" in ran.err
+    assert "only a new adapter takes --title and --kind\n" in ran.err
 
 
 def test_a_trainer_goes_on_after_an_edit_on_the_hub(
@@ -100,8 +100,8 @@ def test_a_trainer_goes_on_after_an_edit_on_the_hub(
         place.write_bytes(adapter(epoch, ss_session_id="7", ss_epoch=str(epoch)))
         ran = run(*words)
         assert (ran.code, len(fake.versions["ada/run"])) == (0, epoch), ran.err
-        assert ("only for a new adapter: --title" in ran.err) == (epoch == 3)
+        assert ("only a new adapter takes --title" in ran.err) == (epoch == 3)
         fake.adapters["ada/run"]["title"] = "Night" if epoch == 1 else "A better title"
     ran = run("push", tmp_path / "out", "--to", "ada/run", "--kind", "style")  # nothing is new
-    assert "only for a new adapter: --kind\n" in ran.err
+    assert "only a new adapter takes --kind\n" in ran.err
     assert "--title" not in ran.err

@@ -354,7 +354,7 @@ def test_private_data_in_a_configuration_is_reported(
     folder = fill(
         tmp_path, {"adapter_model.safetensors": adapter(1), "adapter_config.json": config}
     )
-    message = "adapter_config.json: The metadata contains paths of a computer"
+    message = "adapter_config.json: The metadata contains file paths from a computer"
     for words in ([folder], [folder / "adapter_model.safetensors", folder / "adapter_config.json"]):
         (row,) = run("push", *words, "--to", "ada/noir", "--dry-run", "--json").documents
         assert [one["message"][: len(message)] for one in row["findings"]].count(message) == 1

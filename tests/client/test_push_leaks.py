@@ -63,7 +63,7 @@ def test_private_things_are_told_with_their_code_before_anything_travels(
     fake.on_answer = lambda: said.append(capsys.readouterr().err)
     ran = run("push", leaky, "--to", "ada/noir")
     assert ran.code == 0
-    assert "warning  privacy_path: The metadata contains paths" in said[0]
+    assert "warning  privacy_path: The metadata contains file paths" in said[0]
     assert ASKED not in said[0]
     assert "privacy_path" not in ran.out + ran.err
     again = run("push", leaky, "--to", "ada/noir", "--json")

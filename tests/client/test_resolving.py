@@ -509,7 +509,7 @@ def test_a_derived_file_that_a_picture_names_is_named_with_its_version(
     place = text(tmp_path, ("noir", sha(made)[:10]))
     (found,) = run("resolve", place, "--json").documents
     assert (found["state"], found["adapter"], found["derived"]) == ("hub", "studio/noir", form)
-    assert "made from it (rank 2)" in run("resolve", place).out
+    assert "made from this version (rank 2)" in run("resolve", place).out
     folder = folder_with(tmp_path, other=made)
     (here,) = run("resolve", place, "--dir", folder, "--json").documents
     assert (here["state"], here["sha256"], here["derived"]) == ("here", sha(made), form)

@@ -53,7 +53,7 @@ def test_what_the_creator_recommends(
         ),
         (
             {"positive": side(breaks=0.9), "negative": side(begins=None, ends=-1)},
-            "begins at 0.15, full effect at 0.62, comes apart at 0.9; hardly any change up to -1",
+            "begins at 0.15, full effect at 0.62, degrades from 0.9; hardly any change up to -1",
         ),
     ],
     ids=["full", "growing", "two sides"],

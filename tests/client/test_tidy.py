@@ -96,8 +96,8 @@ def test_no_command_finds_what_is_in_the_trash(run: Run, fake: FakeHub, folder: 
     copy.write_bytes(adapter(2))
     planned = run("tidy", folder)
     ran = run("tidy", folder, "--apply")
-    assert "name a moved copy no longer find it" in planned.err
-    assert "name a moved copy no longer find it" in ran.err
+    assert "name a moved copy will no longer find it" in planned.err
+    assert "name a moved copy will no longer find it" in ran.err
     assert not copy.exists()
     trash = [path for path in folder.rglob("*") if TRASH in path.parts and path.is_file()]
     assert "linocut.safetensors.trash" in {path.name for path in trash}

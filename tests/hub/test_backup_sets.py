@@ -109,7 +109,7 @@ def test_the_check_of_an_update_says_why_rows_do_not_count(tmp_path: Path) -> No
     backup.make(tmp_path, with_files=False)
     *_others, found = upgrade.check(tmp_path)
     assert (found.part, found.state) == ("backup", "error")
-    assert "Sets of rows alone count only if" in found.message
+    assert "Sets with only the database count only if" in found.message
 
 
 def test_a_renamed_set_is_as_old_as_it_was(tmp_path: Path) -> None:

@@ -480,7 +480,7 @@ def change(place: Path, **facts: Any) -> None:
         (flip, "damaged"),
         (cut, "damaged"),
         (of_the_future, "format 2"),
-        (of_another_database, "another kind"),
+        (of_another_database, "different kind"),
         (without_manifest, "no backups in"),
     ],
 )

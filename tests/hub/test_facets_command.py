@@ -47,7 +47,7 @@ def test_permissions_that_another_release_wrote_are_renewed(ada: User) -> None:
     Adapter.objects.update(permissions="")
     with pytest.raises(SystemExit, match="1"):
         run("check")
-    assert "Permissions of the licence renewed: 2 adapters" in run("rebuild")
+    assert "Licence permissions updated: 2 adapters" in run("rebuild")
     assert run("check") == "All counters are correct\n"
     assert Adapter.objects.exclude(permissions="").count() == 2
 

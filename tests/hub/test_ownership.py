@@ -86,7 +86,7 @@ def test_another_hub_is_refused_and_changes_nothing(folder: Path, arguments: lis
 def test_a_folder_can_be_taken_over(folder: Path) -> None:
     backup.make(folder)
     become_another()
-    with pytest.raises(CommandError, match="--adopt removes nothing"):
+    with pytest.raises(CommandError, match="--adopt and --keep cannot be combined"):
         call_command("backup", "--to", str(folder), "--adopt", "--keep", "1")
     assert run("backup", "--to", str(folder), "--adopt")[0] == 0
     assert run("backup", "--to", str(folder), "--keep", "5")[0] == 0

@@ -232,7 +232,7 @@ def test_a_disabled_account_gives_what_it_has_to_another_owner(ada: User, bob: U
     adapters.create(actor=ada, name="noir")
     packs.create(actor=ada, name="night")
     run("disable", "ada", "--reason", "left")
-    with pytest.raises(CommandError, match="not disabled"):
+    with pytest.raises(CommandError, match="must not be disabled"):
         run("transfer", "bob", "--to", "ada")
     assert run("transfer", "ADA", "--to", "bob") == "Adapters and packs of ada moved to bob: 2.\n"
     assert bob.namespace.adapters.get().name == "noir"
@@ -266,10 +266,10 @@ def test_an_export_is_written_to_a_file(ada: User, tmp_path: Path) -> None:
         (("disable", "ada"), "--reason"),
         (("quota", "nobody"), "no user or organisation"),
         (("quota", "ada", "much"), "is not a size"),
-        (("delete", "ada", "--yes", "--transfer-to", "ada"), "a different owner"),
+        (("delete", "ada", "--yes", "--transfer-to", "ada"), "another owner"),
         (("delete", "ada", "--yes", "--transfer-to", "none"), "no user or organisation"),
         (("transfer", "ada"), "--to"),
-        (("transfer", "ada", "--to", "ada"), "a different owner"),
+        (("transfer", "ada", "--to", "ada"), "another owner"),
         (("transfer", "ada", "--to", "none"), "no user or organisation"),
         (("bury", "ada"), "invalid choice"),
     ],

@@ -140,7 +140,7 @@ def test_signing_up_makes_a_person_with_a_page(client: Client, db: None) -> None
 MISFITS = [
     ({"name": "ada"}, "name", "is taken"),
     ({"name": "ADA"}, "name", "is taken"),
-    ({"name": "browse"}, "name", "is reserved on this site"),
+    ({"name": "browse"}, "name", "is reserved on this hub"),
     ({"name": "a--b"}, "name", "must not contain “--”"),
     ({"password": "short"}, "password", "too short"),
     ({"password": "password123"}, "password", "too common"),

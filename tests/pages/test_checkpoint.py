@@ -104,7 +104,7 @@ def test_filters_in_the_address_win(client: Client) -> None:
     assert listed(client, "/browse?family=sd1") == {"noir"}
     assert listed(client, "/browse?lineage=Illustrious") == {"illu"}
     page = client.get("/browse?family=sd1").content.decode()
-    assert "The filters name another base model." in page
+    assert "Your filters select a different base model, so this choice is ignored." in page
     narrowed = client.get("/browse?kind=style", headers={"HX-Request": "true"})
     assert narrowed.headers["HX-Push-Url"] == "/browse?kind=style"  # shared without the choice
     page = client.get("/browse").content.decode()

@@ -92,7 +92,7 @@ def test_weights_are_compared_without_scripts(
 ) -> None:
     waiting = text(client.get(PATH))
     assert "Noir and Film side by side" in waiting
-    assert "The weights are being compared" in waiting
+    assert "The comparison is queued or running" in waiting
     assert '<meta http-equiv="refresh" content="3">' in waiting
     worker_process.drain("checks")
     page = text(client.get(PATH))
@@ -149,7 +149,7 @@ def test_states_that_end_without_a_result_say_why(
     assert "The comparison failed. It took too long." in page
     assert "Open this page again in ten minutes to try again." in page
     VersionComparison.objects.update(used_at=timezone.now() - timedelta(minutes=10))
-    assert "The weights are being compared" in text(client.get(PATH))
+    assert "The comparison is queued or running" in text(client.get(PATH))
 
 
 def test_limits_are_told_in_place_of_the_weights(
@@ -187,7 +187,7 @@ def test_weights_of_a_gated_adapter_are_for_those_who_may_download_them(
     assert "Facts" in page
     assert not VersionComparison.objects.exists()
     client.force_login(bob)
-    assert "The weights are being compared" in text(client.get(PATH))
+    assert "The comparison is queued or running" in text(client.get(PATH))
 
 
 def test_relatives_and_versions_lead_to_the_comparison(

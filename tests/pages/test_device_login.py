@@ -41,7 +41,7 @@ def test_the_page_says_who_asks_for_what(as_ada: Client, code: str) -> None:
     text = answer.content.decode()
     for part in ("<dd>lorary</dd>", "&lt;b&gt;lab-3&lt;/b&gt;", "<b>ada</b>", f">{code}<"):
         assert part in text
-    assert "read what you can see" in text
+    assert "Read: see and download what you have access to" in text
     assert "publish and change adapters" not in text
     assert "expires after 90 days" in text
     assert "no-store" in answer.headers["Cache-Control"]

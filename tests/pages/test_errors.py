@@ -120,7 +120,7 @@ def test_a_form_without_its_token_says_what_to_do(ada: User) -> None:
     strict = Client(enforce_csrf_checks=True)
     answer = strict.post("/signin", {"username": "ada", "password": "x"})
     assert answer.status_code == 403
-    assert "Please send it again" in answer.content.decode()
+    assert "Submit the form again" in answer.content.decode()
 
 
 def test_the_page_of_a_crash_needs_no_request_and_no_database() -> None:

@@ -231,7 +231,7 @@ def test_a_long_prompt_stays_on_the_page_and_out_of_addresses(as_ada: Client, in
     for client, more in ((as_ada, {"do": "pack"}), (Client(), {})):
         refused = client.post("/mixer", filled(prompt=prompt, **more))
         assert refused.status_code == 400
-        assert "too long to be taken to the next page" in refused.content.decode()
+        assert "too long together to carry over to the next page" in refused.content.decode()
         assert prompt.strip() in refused.content.decode()
     rendered = as_ada.post("/mixer", filled(prompt=prompt))
     assert rendered.status_code == 302

@@ -141,14 +141,14 @@ def test_pictures_of_a_base_that_is_served_say_what_they_wait_for(
     client: Client, v1: Version
 ) -> None:
     Version.objects.update(family="miniature")
-    render(v1, "waiting", reason="waiting for a worker, which is paused")
-    assert "Waiting for a worker, which is paused." in panel(client)
+    render(v1, "waiting", reason="waiting for a paused worker")
+    assert "Waiting for a paused worker." in panel(client)
     assert ">Try it<" in client.get("/ada/noir").content.decode()
 
 
 def test_the_owner_is_led_to_setting_the_base_model(client: Client, v1: Version) -> None:
     Version.objects.update(family="")
-    render(v1, "waiting", reason="waiting for its owner to set the base model")
+    render(v1, "waiting", reason="waiting for the owner to set the base model")
     assert "its base model is not set" in panel(client)
     assert "Set the base model" not in panel(client)
     client.force_login(v1.author)

@@ -522,7 +522,7 @@ def test_what_the_tensors_allow_is_offered_first(as_ada: Client) -> None:
     assert 'value="flux1"' not in group[2]
     assert '<option value="flux1" selected>' in page
     others = "FLUX.1 lite 8B, Chroma, FLUX.2 klein 4B or HunyuanVideo"
-    assert f"FLUX.1; adapters for {others} look the same" in page
+    assert f"FLUX.1; adapters for {others} have the same structure" in page
     assert "The most likely base model is selected." in page
     assert "What its tensors allow" not in read(as_ada, lora()).content.decode()
 

@@ -51,7 +51,7 @@ def sweep(
         ({"saturates": 0.25}, "full effect already at 0.25, try 0.4 to 1.0"),
         (
             {"breaks": 0.91, "suggested": [0.38, 0.91]},
-            "begins at 0.25, full effect at 0.6, comes apart at 0.9, try 0.4 to 0.9",
+            "begins at 0.25, full effect at 0.6, degrades from 0.9, try 0.4 to 0.9",
         ),
         ({"begins": 0.01}, "begins at 0.05, full effect at 0.6, try 0.4 to 1.0"),
         (

@@ -55,7 +55,7 @@ def test_the_empty_list_says_what_will_be_there_and_what_may_be_sent(as_ada: Cli
     page = text_of(as_ada)
     assert "No uploads yet" in page
     assert "up to 8.6 GB, sent in parts of 16.8 MB" in page
-    assert "200 uploads" in page
+    assert "at most 200" in page
     assert "7 days" in page
     assert "of 50 GB used" in page
 

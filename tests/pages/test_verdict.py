@@ -109,7 +109,7 @@ def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
     candidates = BlobAnatomy.objects.get().document["base"]["candidates"]
     assert {"flux1", "chroma"} <= set(candidates)
     others = family_labels([one for one in candidates if one != "flux1"])
-    assert f"Likely FLUX.1; adapters for {others} look the same." in text
+    assert f"Likely FLUX.1; adapters for {others} have the same structure." in text
     assert "cannot distinguish them" in text
     assert "FLUX.1 is the most used of those that fit." in text
 
@@ -183,8 +183,8 @@ ATTENTION = [
 def test_an_author_who_names_a_seldom_model_is_not_contradicted(page: Callable[..., str]) -> None:
     text = page(diffusers(ATTENTION, component="transformer"), declared_family="sana_600m")
     assert (
-        "Made for Sana 600M, according to its author; adapters for PixArt α/Σ look the same."
-        in text
+        "Made for Sana 600M, according to its author; adapters for PixArt α/Σ have the same "
+        "structure." in text
     )
     assert "they count" not in text
     assert (
@@ -204,7 +204,7 @@ def test_all_blocks_of_a_smaller_model_are_of_no_base_model_that_is_known(
     ]
     text = page(diffusers(blocks, component="transformer"))
     assert "May fit FLUX.1, Chroma, HunyuanVideo or FramePack." in text
-    assert "those of another model can look the same" in text
+    assert "those of another model can have the same structure" in text
     assert "FLUX.1 is the nearest of those that fit." in text
     assert "FLUX.1 / Chroma / HunyuanVideo / FramePack possible" in text
 
@@ -253,7 +253,7 @@ def test_the_proven_column_is_no_surer_than_the_tensors(page: Callable[..., str]
 def test_one_that_may_be_another_is_said_so(page: Callable[..., str]) -> None:
     text = page(kohya([Target("transformer_blocks.0.attn.to_q", (2432, 2432))]))
     assert "May fit Stable Diffusion 3.5 large." in text
-    assert "those of another model can look the same" in text
+    assert "those of another model can have the same structure" in text
 
 
 def test_a_checkpoint_of_another_base_model_is_struck(page: Callable[..., str]) -> None:
@@ -320,7 +320,10 @@ def test_an_author_whom_only_the_files_own_word_contradicts_is_believed(
     metadata = {"ss_sd_model_name": "Sana_1600M_1024px.safetensors"}
     data = diffusers(attention, component="transformer", metadata=metadata)
     text = page(data, declared_family="sana_video")
-    assert "Made for SANA-Video, according to its author; adapters for Sana look the same." in text
+    assert (
+        "Made for SANA-Video, according to its author; adapters for Sana have the same structure."
+        in text
+    )
     assert "The file itself says Sana." in text
     assert "The author says" not in text
     assert "decides among them" not in text

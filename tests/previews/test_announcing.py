@@ -165,7 +165,7 @@ def test_a_render_whose_worker_is_paused_says_so(queued: Version) -> None:
     assert previews_of(queued).state == "queued"
     workers.set_wish([row], "pause")
     found = previews_of(queued)
-    assert (found.state, found.reason) == ("waiting", "waiting for a worker, which is paused")
+    assert (found.state, found.reason) == ("waiting", "waiting for a paused worker")
 
 
 def test_a_render_that_is_tried_again_later_says_why(queued: Version) -> None:

@@ -233,7 +233,7 @@ def test_a_transfer_that_does_not_fit_changes_nothing(ada: User, bob: User, v1: 
     with pytest.raises(QuotaExceeded):
         deletion.delete(actor=None, user=ada, transfer_to=carol.namespace)
     disabling.disable(actor=None, user=carol, reason="x")
-    with pytest.raises(Invalid, match="not disabled"):
+    with pytest.raises(Invalid, match="must not be disabled"):
         deletion.delete(actor=None, user=ada, transfer_to=carol.namespace)
     ada.refresh_from_db()
     v1.adapter.refresh_from_db()

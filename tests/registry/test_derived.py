@@ -161,7 +161,8 @@ def test_comfyui_is_not_offered_without_names_for_the_text_encoder(noir: Adapter
     options = selectors.source_of(None, "ada", "noir", row.name).options
     assert (options.held, options.namings) == ("kohya", ("peft", "diffusers"))
     assert (
-        "These namings are possible: kohya, peft, diffusers. ComfyUI loads kohya" in options.reason
+        "These namings are possible: kohya, peft, diffusers. ComfyUI also loads the kohya"
+        in options.reason
     )
 
 

@@ -95,7 +95,7 @@ def test_what_is_offered_says_what_is_exact(source: Source, version: Version) ->
     options = source.options
     assert (options.held, options.namings) == ("kohya", ("comfyui",))
     assert (options.lora_namings, options.ranks) == (("peft", "diffusers"), RANKS)
-    with pytest.raises(Invalid, match="Choose a maximum rank for a LoRA"):
+    with pytest.raises(Invalid, match="Choose a maximum rank to convert"):
         options.reduced(Wanted("diffusers"))
     assert options.reduced(Wanted("diffusers", 128)) == Wanted("diffusers", 128)
     form = form_of(version, list(version.files))

@@ -25,7 +25,7 @@ def test_a_name_outside_the_grammar_is_refused(name: str) -> None:
     ["Browse", "support", "security", "root", "hub", "mix", "pack", "packs", "Civitai", "SHA256"],
 )
 def test_a_new_namespace_takes_no_reserved_name(name: str) -> None:
-    with pytest.raises(NameInvalid, match="is reserved on this site"):
+    with pytest.raises(NameInvalid, match="is reserved on this hub"):
         check_new_name(name, is_namespace=True)
     assert check_new_name(name) == name
 

@@ -170,7 +170,7 @@ def test_no_pack_is_rated_lower_or_seen_wider_than_its_parts(
     adapters.describe(actor=ada, adapter=noir, visibility="unlisted", maturity="mature")
     pack = services.create(actor=ada, name="night")
     document = packs.manifest(variant(part(noir)))
-    with pytest.raises(Invalid, match="unlisted at most") as refusal:
+    with pytest.raises(Invalid, match="make the pack unlisted") as refusal:
         publish.publish(actor=ada, pack=pack, manifest=document)
     assert len(faults_of(refusal)["variants[0].parts[0].adapter"]) == 2
     services.describe(actor=ada, pack=pack, visibility="unlisted", maturity="explicit")

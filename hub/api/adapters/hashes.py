@@ -50,7 +50,7 @@ class HashesIn(HashQuery):
 
 
 class DerivedFormOut(serializers.Serializer[Wanted]):
-    """How the hub made a file of a version's file."""
+    """How the hub made this file from a version's file."""
 
     variant = serializers.CharField(help_text="Its name in URLs, such as `comfyui.r16.stripped`.")
     naming = serializers.CharField(help_text="Empty: that of the file.")

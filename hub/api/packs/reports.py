@@ -25,7 +25,10 @@ class ReportQuery(Query):
 
 
 class PackReportOut(ReportOut):
-    """The look report of a variant's cover sheet; packs insert their words, so nothing can leak."""
+    """The look report of a variant's cover sheet.
+
+    `leak` is null, because a pack always adds its own words to the prompt.
+    """
 
     variant = serializers.CharField(source="render.variant")
 

@@ -181,13 +181,14 @@ class PackVariantOut(PackVariantBriefOut):
             {
                 "base": serializers.CharField(
                     help_text="The base model; empty if this hub has none of the family. "
-                    "Then settings that the variant leaves open are the usual ones."
+                    "In that case, settings that the variant leaves out have the family's usual "
+                    "values."
                 ),
                 "steps": serializers.IntegerField(),
                 "guidance": serializers.FloatField(),
                 "width": serializers.IntegerField(),
                 "height": serializers.IntegerField(),
-                "frames": serializers.IntegerField(help_text="0 for pictures, as `fps`."),
+                "frames": serializers.IntegerField(help_text="0 for pictures, like `fps`."),
                 "fps": serializers.IntegerField(),
                 "negative": serializers.CharField(),
                 "sampler": serializers.CharField(

@@ -106,7 +106,7 @@ class PackTry(PackEndpoint, TryoutEndpoint):
     def post(self, request: Request, owner: str, name: str) -> Response:
         """Request a picture of a subject with the pack's look and one without; no account needed.
 
-        Visitors without an account can request a number in an hour from each address.
+        Without an account, the number of requests per hour from one network address is limited.
         """
         pack = self.pack(owner, name)
         data = self.body(PackTryIn)

@@ -94,8 +94,9 @@ class PackVersions(PackVersionEndpoint):
         examples=[EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str) -> Response:
-        """Publish a manifest, which is final; if a version has the same, answer 200 with it.
+        """Publish a manifest. This is final.
 
+        If a version with the same manifest exists, the response is 200 with that version.
         Faults are named by their JSON path in `fields`, such as `variants[0].parts[1].strength`.
         """
         pack = self.pack(owner, name)
@@ -124,7 +125,8 @@ class PackYank(PackVersionEndpoint):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Yank a version: keep it, but do not recommend it.
 
-        Use `v3`: `latest` and aliases move.
+        Name the version (`v3`): `latest` and aliases are refused, because they can point to
+        another version later.
         """
         row = self.exact(owner, name, version)
         return self.answered(states.yank(actor=self.actor, version=row, **self.body(YankIn)))
@@ -149,8 +151,8 @@ class PackVersionWithdraw(PackVersionEndpoint):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Withdraw a version for good: it answers `gone` (410) with the reason from now on.
 
-        For its owner and for administrators. This cannot be undone. Use `v3`: `latest`
-        and aliases move.
+        For its owner and for administrators. This cannot be undone. Name the version (`v3`):
+        `latest` and aliases are refused, because they can point to another version later.
         """
         row = self.exact(owner, name, version)
         reason = self.body(WithdrawIn)["reason"]

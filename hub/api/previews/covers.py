@@ -32,7 +32,7 @@ class CoverOut(serializers.Serializer[Any]):
     id = serializers.IntegerField(
         allow_null=True, help_text="Of the preview or gallery image; null for a drawn cover."
     )
-    url = serializers.URLField(help_text="PNG, WebP or SVG; of a video a picture.")
+    url = serializers.URLField(help_text="PNG, WebP or SVG; for a video, a still.")
     width = serializers.IntegerField()
     height = serializers.IntegerField()
     placeholder = serializers.CharField(help_text="Blurred placeholder as `data:` URL.")

@@ -28,11 +28,11 @@ class FigureOut(serializers.Serializer[dict[str, Any]]):
 
 
 class FiguresOut(serializers.Serializer[dict[str, Any]]):
-    """Figures of a look, from 0 to 1 except `effect`; null where the pictures cannot say it."""
+    """Figures of a look, from 0 to 1 except `effect`; null where the pictures do not show it."""
 
     effect = FigureOut(
         allow_null=True,
-        help_text="How much the adapter changes; at 1 as much as another prompt does.",
+        help_text="How much the adapter changes; 1 is as much as a different prompt would change.",
     )
     consistency = FigureOut(
         allow_null=True, help_text="How alike the change is over subjects; 1: the same."
@@ -42,7 +42,9 @@ class FiguresOut(serializers.Serializer[dict[str, Any]]):
         help_text="Share of the change without trigger words; null: there are none.",
     )
     drift = FigureOut(
-        allow_null=True, help_text="Change of unrelated prompts; 1: as much as another prompt."
+        allow_null=True,
+        help_text="How much pictures of unrelated prompts change; 1 is as much as a different "
+        "prompt would change.",
     )
     subject_kept = FigureOut(
         allow_null=True, help_text="Whether pictures show what their prompts ask for; 1: they do."
@@ -77,7 +79,7 @@ class ReportOut(serializers.Serializer[Report]):
     progress = serializers.SerializerMethodField(help_text="In pictures.")
     base = serializers.CharField(help_text="Name of the base model.")
     recipe_version = serializers.IntegerField(source="recipe.version")
-    recipe_digest = serializers.CharField(help_text="Without the strength.")
+    recipe_digest = serializers.CharField(help_text="Digest of the recipe, without the strength.")
     encoder = serializers.CharField(help_text="Empty until it is ready.")
     encoder_digest = serializers.CharField(help_text="sha256; empty until it is ready.")
     strength = serializers.FloatField(help_text="The recommended one.")

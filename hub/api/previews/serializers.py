@@ -32,7 +32,7 @@ class PictureOut(serializers.Serializer[Picture]):
     """One preview, a picture or a video; its PNG contains the whole recipe."""
 
     id = serializers.IntegerField()
-    url = Link(attrgetter("url"), help_text="PNG; of a video its first frame.")
+    url = Link(attrgetter("url"), help_text="PNG; for a video, its first frame.")
     media_type = serializers.CharField(
         help_text="`image/png`, `video/mp4`, or `image/webp` for a video of an older release."
     )

@@ -110,7 +110,8 @@ class LineageEvidenceOut(serializers.Serializer[Any]):
     )
     text = serializers.CharField()
     source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
-        help_text="Where the fact is from, usually an address; how much was measured."
+        help_text="Where the fact is from, usually an address; for a measurement, how much was "
+        "measured."
     )
     keys = serializers.ListField(child=serializers.CharField())
 

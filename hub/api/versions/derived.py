@@ -152,7 +152,8 @@ class OptionsOut(serializers.Serializer[Source]):
     path = serializers.CharField(source="file.path")
     sha256 = serializers.CharField(source="file.sha256")
     naming = serializers.CharField(
-        source="options.held", help_text="Naming of the file; empty if it is that of no tool here."
+        source="options.held",
+        help_text="Naming of the file; empty if none of the supported tools uses it.",
     )
     namings = serializers.ListField(
         source="options.namings", child=serializers.CharField(), help_text="Others it can have."
@@ -216,7 +217,7 @@ class DerivedFiles(_OfSource):
         operation_id="derived_list", tags=["files"], parameters=[PathQuery], responses=OptionsOut
     )
     def get(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """List in which forms a weights file can be downloaded, and those that are there."""
+        """List the forms in which a weights file can be requested, and those that already exist."""
         path = self.query(PathQuery)["path"]
         return self.answer(OptionsOut, self.source(owner, name, version, path))
 

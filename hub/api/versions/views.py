@@ -120,7 +120,10 @@ class Versions(Endpoint):
         examples=[EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str) -> Response:
-        """Publish accepted uploads; if a version has the same files, answer 200 with it."""
+        """Publish accepted uploads.
+
+        If a version with the same files exists, the response is 200 with that version.
+        """
         adapter = adapter_selectors.get(self.viewer, owner, name)
         data = self.body(VersionIn)
         ids, is_to_publish = data.pop("uploads"), data.pop("publish")
@@ -184,7 +187,8 @@ class Yank(VersionEndpoint):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Yank a version: keep it, but do not recommend it.
 
-        Use `v3` or a revision: `latest` and aliases move.
+        Name the version (`v3`) or its revision: `latest` and aliases are refused, because they
+        can point to another version later.
         """
         row = self.exact(owner, name, version)
         row = versions.yank(actor=self.actor, version=row, **self.body(YankIn))
@@ -259,8 +263,9 @@ class VersionWithdraw(VersionEndpoint):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Withdraw a version for good: it answers `gone` (410) with the reason from now on.
 
-        For its owner and for administrators. This cannot be undone. Use `v3` or a revision:
-        `latest` and aliases move.
+        For its owner and for administrators. This cannot be undone. Name the version (`v3`) or
+        its revision: `latest` and aliases are refused, because they can point to another version
+        later.
         """
         row = self.exact(owner, name, version)
         reason = self.body(WithdrawIn)["reason"]

@@ -54,15 +54,24 @@ class Command(BaseCommand):
         parser.add_argument("--verb", default="", metavar="VERB", help="such as signed_in")
         parser.add_argument("--object", default="", metavar="OBJECT", help="see below")
         parser.add_argument("--address", default="", metavar="ADDRESS", help="network address")
-        parser.add_argument("--since", type=_moment, metavar="TIME", help="the first moment")
+        parser.add_argument(
+            "--since", type=_moment, metavar="TIME", help="only events from this time on"
+        )
         parser.add_argument("--until", type=_moment, metavar="TIME", help="see below")
         parser.add_argument(
-            "--limit", type=whole_number(1, 10_000), default=50, metavar="N", help="of list"
+            "--limit",
+            type=whole_number(1, 10_000),
+            default=50,
+            metavar="N",
+            help="list: number of events",
         )
         parser.add_argument(
-            "--format", choices=sorted(export.FORMATS), default="jsonl", help="of export"
+            "--format",
+            choices=sorted(export.FORMATS),
+            default="jsonl",
+            help="export: the file format",
         )
-        parser.add_argument("--dry-run", action="store_true", help="of prune: only count")
+        parser.add_argument("--dry-run", action="store_true", help="prune: only count")
         parser.add_argument("--json", action="store_true", help="list: one object a line")
 
     def handle(self, *_args: str, **options: Any) -> None:
@@ -97,7 +106,7 @@ class Command(BaseCommand):
 
     def _prune(self, filters: Filters, options: dict[str, Any]) -> None:
         if filters != Filters():
-            message = "prune has no filters: LORARY_AUDIT_DAYS decides."
+            message = "prune takes no filters: LORARY_AUDIT_DAYS decides what it removes."
             raise CommandError(message)
         pruned = services.prune(is_dry=options["dry_run"])
         verb = "would be removed" if options["dry_run"] else "removed"

@@ -32,7 +32,7 @@ You can run this while the hub runs. Files that are already in the folder are no
 file is verified by its sha256 when it is written.
 
 A folder belongs to the first hub that writes to it. Other hubs are refused, even an empty one that
-a wrong LORARY_DATA creates. A restored hub keeps its folder.
+a wrong LORARY_DATA creates. A hub that was restored from a backup can go on using the same folder.
 
 Exit code 1: the listed files could not be copied, and all other files are in the backup; or nothing
 could be saved, and the error says why (with --json also as "error").
@@ -73,7 +73,7 @@ class Command(BaseCommand):
             "--keep",
             type=whole_number(1),
             metavar="N",
-            help="remove all sets except the newest N and the newest N complete ones",
+            help="keep the newest N sets and the newest N complete sets, and remove all others",
         )
         parser.add_argument(
             "--prune-anyway",
@@ -166,7 +166,10 @@ def _require_sensible(options: dict[str, Any]) -> None:
         message = "--prune-anyway requires --keep N."
         raise CommandError(message)
     if keep and options["adopt"]:
-        message = "--adopt removes nothing: check the folder afterwards, then use --keep."
+        message = (
+            "--adopt and --keep cannot be combined. Run --adopt alone, check the folder, then use "
+            "--keep."
+        )
         raise CommandError(message)
 
 

@@ -21,8 +21,8 @@ Document = dict[str, Any]
 
 EPILOG = """\
 list     the settings of each base, and whether its files exist (default)
-verify   folder, model_index.json, pipeline and the header of every weights file; of a checkpoint
-         in a single file also its family; loads nothing
+verify   folder, model_index.json, pipeline and the header of every weights file; for a
+         single-file checkpoint, also its family; loads nothing
 warm     open each base and render one picture
 measure  seconds and memory, with the lines for the bases file
 

@@ -15,8 +15,9 @@ from registry.models import Adapter, Pack
 from registry.versions import blocking
 
 EPILOG = """\
-Readers of a blocked adapter get its reason (451) instead of pages and files, and no
-list has it. Its owner still sees it. Nothing is deleted; --lift shows it again.
+Readers of a blocked adapter see the reason for the block (451) instead of pages and
+files, and it appears in no list. Its owner still sees it. Nothing is deleted; --lift
+shows it again.
 Without TARGET it lists what is blocked.
 
 Exit code 1: there is no such adapter or pack, or it was withdrawn.

@@ -41,15 +41,15 @@ class Command(BaseCommand):
         if options["action"] == "rebuild":
             renewed = adapters.renew_permissions()
             if renewed:
-                self.stdout.write(
-                    f"Permissions of the licence renewed: {counted(renewed, 'adapter')}"
-                )
+                self.stdout.write(f"Licence permissions updated: {counted(renewed, 'adapter')}")
             count = facet_counters.repair(connection)
             self.stdout.write(f"{counted(count, 'counter')} corrected")
             return
         stale = adapters.stale_permissions()
         for licence, _permissions in stale:
-            self.stdout.write(f"Permissions of the licence “{licence}” are from another release")
+            self.stdout.write(
+                f"The stored permissions of the licence “{licence}” are from another release"
+            )
         wrong = facet_counters.lacking(connection)
         lines = [f"{field} {value}: {-lacks:+,}" for field, value, lacks in wrong]
         for line in listed(lines, "wrong", noun="counter"):

@@ -32,13 +32,13 @@ Example: manage.py rerender --family sdxl --dry-run
 
 
 class Command(BaseCommand):
-    help = "Render again the previews and cover sheets that an outdated recipe made. Repeatable."
+    help = "Render previews and cover sheets again if they were made with an outdated recipe."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help
         one = parser.add_mutually_exclusive_group()
-        one.add_argument("--adapter", metavar="OWNER/NAME", help="its versions only")
-        one.add_argument("--pack", metavar="OWNER/NAME", help="its versions only")
+        one.add_argument("--adapter", metavar="OWNER/NAME", help="only versions of this adapter")
+        one.add_argument("--pack", metavar="OWNER/NAME", help="only versions of this pack")
         parser.add_argument("--family", default="", metavar="ID", help="one base model only")
         parser.add_argument(
             "--dry-run", action="store_true", help="only print what would be rendered"

@@ -28,9 +28,9 @@ copied into LORARY_STORAGE; existing ones stay. The database of an older release
 of a newer one is refused.
 
 Without --set, the newest complete set is restored, or the newest readable one if none is complete;
-newer incomplete or damaged ones are skipped and named. A set of rows alone is complete if it says
-that the files were in a bucket. --list shows age, number and size of the files, release, and what
-is wrong.
+newer incomplete or damaged ones are skipped and named. A set with only the database counts as
+complete if it records that the files were in a bucket. --list shows age, number and size of the
+files, release, and what is wrong.
 
 Exit code 1: the listed files are not in the backup; all others are restored.
 

@@ -36,7 +36,7 @@ Document = dict[str, Any]
 EPILOG = """\
 status  location, number of files, missing and unreferenced files (the default)
 verify  read files and compare their sha256: 100 of them, --sample N or --all. With --at and
-        --all, also files that only old backups have
+        --all, it also reads files that only old backups have
 copy    copy every file to another store and verify it there; repeatable, while the hub runs
 mend    verify every file, and copy missing or damaged ones from another store (--from)
 move    with the hub stopped: copy the rest and open uploads, verify that all files exist, switch

@@ -24,7 +24,7 @@ space        size of the database, and what a migration can need
 workers      workers of another release
 backup       age of the newest complete backup, with --backups
 
-Exit code 1: stop the hub first, or make room or a backup, as the lines with “error” say.
+Exit code 1: stop the hub, free disk space or make a backup first, as the lines with “error” say.
 
 Example: manage.py upgrade --check --backups /mnt/backup/lorary
 """

@@ -69,10 +69,10 @@ ACTIONS = {
     "list": "list accounts: name, state, last sign-in",
     "create": "create an account that signs in with a password",
     "show": "show one account with its quota",
-    "disable": "sign an account out everywhere and refuse it",
-    "enable": "undo this",
+    "disable": "sign an account out everywhere and block further sign-ins",
+    "enable": "enable a disabled account again",
     "staff": "make a user an administrator, or with --remove an ordinary user",
-    "quota": "show or set a quota; without NAME, list owners above theirs",
+    "quota": "show or set a quota; without NAME, list owners above their quota",
     "revoke-tokens": "revoke all access tokens",
     "reset-totp": "remove the second factor of an administrator",
     "transfer": "move an account's adapters and packs to another owner",
@@ -91,7 +91,8 @@ class Command(BaseCommand):
         parser.epilog, parser.formatter_class = EPILOG, Help
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         for action, text in ACTIONS.items():
-            sub = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+            whole = f"{text[0].upper()}{text[1:]}."
+            sub = actions.add_parser(action, help=text, description=whole)
             if action != "list":
                 nargs = "?" if action in _WITHOUT_NAME else None
                 sub.add_argument("name", nargs=nargs, default="", metavar="NAME", help="a user")

@@ -30,7 +30,7 @@ def _names() -> Iterator[Report]:
     devices = [one.full_name for one in adapters if is_device(one.name)]
     found = sorted(owners) + sorted(devices)
     if not found:
-        yield Report("names", "ok", "All names of owners and adapters are allowed for new ones.")
+        yield Report("names", "ok", "All names of owners and adapters follow the current rules.")
         return
     more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
     message = f"Names that are no longer allowed: {', '.join(found[:NAMED])}{more}."

@@ -22,7 +22,7 @@ from registry.tokens import device_logins
 
 #: Maximum number of codes from one address in ``device_logins.WINDOW_S``, for all accounts there.
 TRIES_PER_ADDRESS = 120
-_MEANINGS = {**dict(SCOPES), "admin": gettext_lazy("run the hub")}
+_MEANINGS = {**dict(SCOPES), "admin": gettext_lazy("Admin: run the hub")}
 
 
 @never_cache

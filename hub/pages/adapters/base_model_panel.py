@@ -131,11 +131,15 @@ def _is_other_allowed(declared: str, base: Document) -> bool:
 def _sentence_of_several(declared: str, base: Document) -> str:
     stated = claimed_family(base)
     if stated and declared in {"", stated}:
-        text = _("Made for %(family)s, stated by the file; adapters for %(others)s look the same.")
+        text = _(
+            "Made for %(family)s, stated by the file; adapters for %(others)s have the same "
+            "structure."
+        )
         return text % _apart(stated, base)
     if declared in allowed_families(base):
         text = _(
-            "Made for %(family)s, according to its author; adapters for %(others)s look the same."
+            "Made for %(family)s, according to its author; adapters for %(others)s have the same "
+            "structure."
         )
         return text % _apart(declared, base)
     if base.get("likely"):
@@ -145,7 +149,8 @@ def _sentence_of_several(declared: str, base: Document) -> str:
 
 def likely(base: Document) -> str:
     """Return the likely base model with those that it cannot be distinguished from."""
-    return _("%(family)s; adapters for %(others)s look the same") % _apart(base["likely"], base)
+    text = _("%(family)s; adapters for %(others)s have the same structure")
+    return text % _apart(base["likely"], base)
 
 
 def _apart(family: str, base: Document) -> dict[str, str]:
@@ -203,7 +208,7 @@ def _confidence(base: Document) -> str:
         return _("Likely: several base models have these layers, but weaker evidence rules out "
                  "the others.")  # fmt: skip
     if base["candidates"]:
-        return _("Its tensors fit, but those of another model can look the same.")
+        return _("Its tensors fit, but those of another model can have the same structure.")
     return _("No known base model has its layers.")
 
 

@@ -168,7 +168,7 @@ def _by_other_doors(
     found.append(
         Snippet(
             "civitai",
-            _("Civitai's API"),
+            _("Civitai-compatible API"),
             f"curl -fsS{_authorization(version, POSIX)} {by_hash}",
             f"curl.exe -fsS{_authorization(version, POWERSHELL)} {by_hash}",
         )

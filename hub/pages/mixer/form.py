@@ -202,7 +202,7 @@ class Mixer:
         """
         if self.faults:
             text = _("Nothing was rendered, because adapters were left out of the mix. The reasons "
-                     "are above it. Render again to go on without them.")  # fmt: skip
+                     "are shown above the mix. Render again to go on without them.")  # fmt: skip
             raise Invalid(text)
         try:
             stacks = self.mix.stacks()
@@ -309,7 +309,7 @@ def _misfit(version: Version, others: Sequence[Version]) -> str:
         text = _("“%(name)s” was not added: a mix can have at most %(n)d adapters.")
         return text % facts
     if others and version.family != others[0].family:
-        text = _("“%(name)s” was not added: it is for %(its)s, and the mix for %(family)s.")
+        text = _("“%(name)s” was not added: it is for %(its)s, but the mix is for %(family)s.")
         its, family = family_title(version.family), family_title(others[0].family)
         return text % {**facts, "its": its, "family": family}
     return ""

@@ -133,8 +133,8 @@ def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
 
 def _refuse_to_leave(request: HttpRequest, found: Mixer) -> HttpResponse:
     """Show the page again: the next one would lose texts that are too long for an address."""
-    text = _("Prompt, template and negative prompt are too long to be taken to the next page. "
-             "Shorten them.")  # fmt: skip
+    text = _("Prompt, template and negative prompt are too long together to carry over to the next "
+             "page. Shorten them.")  # fmt: skip
     found.form.add_error(None, text)
     return _page(request, found, status=400)
 

@@ -26,7 +26,7 @@ class PackForm(edits.EditForm):
         label=gettext_lazy("Card"),
         max_length=packs.LIMITS["card"],
         required=False,
-        help_text=gettext_lazy("Markdown. Also describe what it does not suit."),
+        help_text=gettext_lazy("Markdown. Also describe what it is not suited to."),
         widget=forms.Textarea(attrs={"rows": 14}),
     )
 

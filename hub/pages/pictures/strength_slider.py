@@ -320,7 +320,7 @@ def _phrases(side: Document, distances: list[tuple[float, float]]) -> Iterator[s
             else _("full effect at %(full)s") % {"full": _grain(full)}
         )
     if side["breaks"] is not None:
-        yield _("comes apart at %(breaks)s") % {"breaks": _grain(side["breaks"])}
+        yield _("degrades from %(breaks)s") % {"breaks": _grain(side["breaks"])}
     low, high = side["suggested"]
     yield _("try %(low)s to %(high)s") % {"low": _grain(low), "high": _grain(high)}
 

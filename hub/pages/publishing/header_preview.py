@@ -208,8 +208,8 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
         return ""
     return _(
         "So far, %(name)s has been for %(before)s, but this file fits %(now)s. The new version "
-        "will not work for users who update. Publish the file as another adapter, unless you "
-        "intend this."
+        "will not work for users who update. Publish the file as a separate adapter, unless "
+        "that is what you want."
     ) % {
         "name": target.full_name,
         "before": family_label(latest.family),

@@ -166,7 +166,7 @@ def _shot(value: Any, recipe: Recipe) -> Shot:  # noqa: ANN401 - JSON
 def _place(image: Mapping[str, Any]) -> Place:
     call = image.get("call", list(ALONE))
     if len(call) != 2 or not 0 <= call[1] < call[0] <= MAX_CALL:
-        _refuse("Its recipe was changed: the place in its call is invalid.")
+        _refuse("Its recipe was changed: its position in the batch is invalid.")
     return call[0], call[1]
 
 

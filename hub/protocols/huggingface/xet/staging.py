@@ -132,7 +132,8 @@ def _finish(session: Session, row: XetXorb, offsets: array[int]) -> list[str]:
     """Make a stored xorb one of the session; return the keys of those that it replaces."""
     session.rows.update(touched_at=timezone.now())  # which locks it, too
     if not XetXorb.objects.filter(pk=row.pk).update(offsets=offsets.tobytes()):
-        raise Conflict(_("This upload was finished or deleted meanwhile. Send it again."))
+        text = _("This upload was finished or deleted in the meantime. Send it again.")
+        raise Conflict(text)
     earlier = session.xorbs.filter(name=row.name, offsets__isnull=False).exclude(pk=row.pk)
     keys = list(earlier.values_list("key", flat=True))
     earlier.delete()

@@ -169,7 +169,7 @@ def compare(first: StrPath, second: StrPath, *, family: str | None = None) -> Co
         metadata = differences(mine.metadata, theirs.metadata)
     total = _sum(sums.values())
     if total.first == 0 == total.second:
-        message = "Both files change nothing, so they can't be compared."
+        message = "Neither file changes anything, so they can't be compared."
         raise AlgebraError(message, code="energy_zero")
     distance = sum(found.distance for found in sums.values())
     blocks = tuple(

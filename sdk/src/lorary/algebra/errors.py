@@ -17,7 +17,7 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
         "base_unfit": "The base model lacks a weight that a module needs, or is a different model.",
         "config_exists": "An adapter_config.json beside the output is in the way.",
         "dtype_unsupported": "The file has tensors in a number format that can't be computed with.",
-        "energy_zero": "Both files change nothing, so that they can't be compared.",
+        "energy_zero": "Neither file changes anything, so they can't be compared.",
         "extra_tensors": "The file has tensors that are not part of an adapter.",
         "families_differ": "The files are for different base models.",
         "family_unknown": "The names of the base model's modules are not known.",

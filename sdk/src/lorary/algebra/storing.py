@@ -183,7 +183,7 @@ def stored_dtype(dtype: str | None) -> str | None:
     word = word_of(dtype)
     if word not in DTYPES:
         listed = ", ".join(f"{word} ({name})" for word, name in DTYPES.items())
-        message = f"The number format of a result is one of {listed}, not {dtype!r}."
+        message = f"The number format of a result must be one of {listed}, not {dtype!r}."
         raise AlgebraError(message, code="dtype_unsupported")
     return DTYPES[word]
 

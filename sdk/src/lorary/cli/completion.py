@@ -1,6 +1,6 @@
 """Completes commands and options in a shell, by argcomplete (the extra ``lorary[completion]``).
 
-The script of a shell calls the program with ``_ARGCOMPLETE`` at each press of the key.
+The script of a shell calls the program with ``_ARGCOMPLETE`` each time Tab is pressed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _settings(parsed_args: argparse.Namespace, **_: object) -> list[str]:
 
 
 def _tools(prefix: str, **_: object) -> list[str]:
-    """Return lists of tools with one more; commas separate them."""
+    """Return completions of a comma-separated list of tools, each with one more tool."""
     before, comma, _last = prefix.rpartition(",")
     return [f"{before}{comma}{tool}" for tool in ENDINGS if tool not in before.split(",")]
 
@@ -46,7 +46,7 @@ def complete() -> None:
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
-    """Return a parser of all commands; only those of the line know their options."""
+    """Return a parser of all commands, with options only for those on the command line."""
     parser = argparse.ArgumentParser(prog="lorary")
     parser.add_argument("--version", action="store_true")
     commands = parser.add_subparsers()

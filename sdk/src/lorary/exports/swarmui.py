@@ -1,7 +1,7 @@
 """SwarmUI: presets as its “Import Presets” window takes them, by title.
 
-Parameters have texts as values; lists are separated by commas. ``{value}`` in the prompt stands for
-what the user typed.
+Values of parameters are strings; lists are separated by commas. ``{value}`` in the prompt stands
+for what the user typed.
 """
 
 from __future__ import annotations

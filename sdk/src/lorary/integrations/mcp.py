@@ -515,7 +515,8 @@ def bounded(value: JSON) -> JSON:
         short: JSON = _shortened(value, chars, items)
         if len(json.dumps(short)) <= MAX_CHARS:
             return short
-    return {"note": "The answer is too long."}
+    advice = "Ask for fewer results, or for one adapter or version."
+    return {"note": f"The answer is too long. {advice}"}
 
 
 def _shortened(value: Any, chars: int, items: int) -> Any:  # noqa: ANN401 - any JSON

@@ -588,6 +588,6 @@ def _taken(place: Path, entry: Entry | None, owner: str) -> TargetTaken:
     elif entry is not None and entry.is_at(place):
         why = f"is {entry.adapter} {entry.version}, which `lorary pull` wrote"
     else:
-        why = "is not a file that Lorary wrote, or was edited since"
-    message = f"{place} {why}, and was left alone. Move it, or sync with --force."
+        why = "was not written by Lorary, or was edited since"
+    message = f"{place} {why}, so it was left alone. Move it, or sync with --force."
     return TargetTaken(message, facts={"path": os.fspath(place)})

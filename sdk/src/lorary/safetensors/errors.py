@@ -28,7 +28,7 @@ SOURCE_CODES: Mapping[str, str] = MappingProxyType(
         "bad_redirect": "The server redirects too often, or to an invalid or unencrypted address.",
         "busy": "The server asks to try again later.",
         "changed": "The file changed while it was read.",
-        "compressed": "The server sends the file compressed, so that parts of it cannot be read.",
+        "compressed": "The server sends the file compressed, so parts of it cannot be read.",
         "cut": "The connection ended early.",
         "denied": "The server requires a token, or one with more permissions.",
         "not_found": "There is no file at this address.",

@@ -1,7 +1,7 @@
 """Proves a conversion: reads the new file and compares it with the old one.
 
-A renamed tensor must have the same bytes. A split or fused module whose factors are, bit by bit,
-those that it is made of has the same update. For any other, the difference of the two updates is
+A renamed tensor must have the same bytes. A split or fused module has the same update if its
+factors equal those of its sources bit for bit. For any other, the difference of the two updates is
 measured from Gram matrices of the factors, in float64, without forming them:
 
     ‖ΔW − ΔV‖² = ⟨ΔW, ΔW⟩ − 2 ⟨ΔW, ΔV⟩ + ⟨ΔV, ΔV⟩

@@ -279,7 +279,7 @@ _OTHERS = ". Convert the file to kohya (ComfyUI loads it, too), diffusers or pef
 def _no_name(
     source: Source, names: FamilyNames | None, target: str, instead: str = ""
 ) -> Exception:
-    where = "" if names is None else f" of {family_title(names.family.id)}"
+    where = "" if names is None else f" for {family_title(names.family.id)}"
     return refuse_module(source.name, f"has no known name in {_TITLES[target]}{where}{instead}")
 
 

@@ -106,7 +106,7 @@ def read_sources(file: WeightFile, *, reads_config: bool = True) -> list[Source]
     """
     found = group_names(file.tensors.names)
     for name in (*found.others, *found.shared):
-        reason = "is not part of a module of an adapter, so that no target can hold it"
+        reason = "is not part of a module of an adapter, so no target can hold it"
         raise refuse_module(name, reason, code="extra_tensors")
     embedded, beside = embedded_configs(file.metadata), _config_beside(file) if reads_config else ()
     names, shapes = file.tensors.names, file.tensors.shapes

@@ -102,7 +102,7 @@ class MergeSettings:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            message = f"the mode is one of {', '.join(MODES)}, not {self.mode!r}"
+            message = f"the mode must be one of {', '.join(MODES)}, not {self.mode!r}"
             raise ValueError(message)
         if self.max_rank is not None and self.max_rank < 1:
             message = "the rank must be at least 1"

@@ -83,7 +83,7 @@ def prove(modules: Sequence[Module], claims: Claims) -> Proof:
     allowed = narrow(fitting, seen, claims, evidence)
     left = narrow_by_claim(allowed, claims, evidence)
     if unfitting:
-        text = f"{len(unfitting):,} of {_all(total)} fit none of them."
+        text = f"{len(unfitting):,} of the {total:,} denoiser modules fit none of them."
         evidence.append(Evidence("strays", text, unfitting[:5]))
     confidence: Confidence = "proven" if len(fitting) == 1 and not unfitting else "narrowed"
     if len(left) == 1:

@@ -52,8 +52,8 @@ def hash_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
             placeholders.append({"key": key, "kind": kind})
     if placeholders:
         message = (
-            "The metadata has placeholders instead of hashes, so that people can't find the file "
-            "or its base model by hash. Remove them, or replace them with the real hashes."
+            "The metadata has placeholders instead of hashes, so people can't find the file or its "
+            "base model by hash. Remove them, or replace them with the real hashes."
         )
         yield finding("hash_placeholder", message, count=len(placeholders), hashes=placeholders)
 

@@ -53,8 +53,8 @@ _ADVICE: Mapping[str, str] = {
         "The metadata contains an e-mail address. Remove it unless it is meant to be public."
     ),
     "privacy_path": (
-        "The metadata contains paths of a computer, which may include a user's name. Remove them "
-        "before publishing."
+        "The metadata contains file paths from a computer, which may include a user's name. Remove "
+        "them before publishing."
     ),
     "privacy_secret": (
         "The metadata contains what looks like a password or token. Treat it as leaked: revoke "

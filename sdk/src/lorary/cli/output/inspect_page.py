@@ -174,7 +174,7 @@ def _headline(base: Base) -> tuple[str, str]:
         return f"Perhaps {_listed(titles, 'or')}", how
     if base.likely is not None:
         others = [family_title(name) for name in base.candidates if name != base.likely]
-        how = f"adapters for {_listed(others, 'or')} look the same."
+        how = f"adapters for {_listed(others, 'or')} have the same structure."
         return f"Likely {family_title(base.likely)}", how
     if len(titles) > 1:
         return _listed(titles, "or"), "the tensors fit each of them."

@@ -73,7 +73,7 @@ def _details(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         return "system", f"{error.strerror or error}{place}", ()
-    message = f"unexpected {type(error).__name__}: {error}. LORARY_DEBUG=1 shows where."
+    message = f"unexpected {type(error).__name__}: {error}. Set LORARY_DEBUG=1 to see where."
     return "unexpected", message, ()
 
 

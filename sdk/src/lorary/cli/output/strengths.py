@@ -37,7 +37,7 @@ def measured(version: Version) -> str:
 
 
 def side_line(document: Mapping[str, object]) -> str:
-    """Return where the change on one side of 0 begins, is full and comes apart."""
+    """Return where the change on one side of 0 begins, is full, and degrades the pictures."""
     side = Record(dict(document), "advice")
     ends = side.number("ends") or 0.0
     if side.number("begins") is None:
@@ -50,4 +50,4 @@ def _phrases(side: Record, ends: float) -> Iterator[str]:
     full, breaks = side.number("saturates"), side.number("breaks")
     yield f"still growing at {ends:g}" if full is None else f"full effect at {full:g}"
     if breaks is not None:
-        yield f"comes apart at {breaks:g}"
+        yield f"degrades from {breaks:g}"

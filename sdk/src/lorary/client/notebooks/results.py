@@ -68,7 +68,7 @@ class Results(Iterator[T_co]):
     def __repr__(self) -> str:
         """Return the items that were requested already; it asks the hub for none."""
         if not self._ahead:
-            return "<Results: loop over them, or call list(); nothing is requested before>"
+            return "<Results: loop over them, or call list(); nothing is requested until then>"
         return f"<Results: {', '.join(str(one.tile().name) for one in self._ahead)}, …>"
 
     def _repr_html_(self) -> str:

@@ -95,7 +95,7 @@ def derive(
         raise
     except NotFound as error:  # the version is there, so the endpoint is missing
         message = (
-            f"{session.endpoint} is older than this command and cannot make other forms of files. "
+            f"{session.endpoint} is older than this command and cannot convert or resize files. "
             "Pull the file as it is, and use “lorary convert”, “lorary resize” or “lorary rewrite”."
         )
         raise Invalid(message, code="hub_too_old") from error

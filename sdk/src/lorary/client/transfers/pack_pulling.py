@@ -198,8 +198,8 @@ def require_place(place: Path, pack: str, entry: Entry | None, *, may_replace: b
         return
     if entry is None or entry.adapter != f"pack:{pack}" or not entry.has_bytes(place):
         msg = (
-            f"{place} is not a description of {pack} that Lorary wrote, or was edited since, and "
-            "was left alone. Move it, or pull with --force."
+            f"{place} was not written by Lorary as a description of {pack}, or was edited since, "
+            "so it was left alone. Move it, or pull with --force."
         )
         raise TargetTaken(msg, facts={"path": os.fspath(place)})
 

@@ -258,7 +258,7 @@ def find(
         msg = f"{adapter.full_name} {version.name} has no file with sha256 {to.only_sha256}."
         raise BadAnswer(msg)
     if to.form and failure is not None:
-        message = f"{failure.detail} Only the hub has other forms of files."
+        message = f"{failure.detail} Converted and resized files come only from the hub."
         raise type(failure)(message, status=failure.status) from failure
     if to.form:
         files = tuple(

@@ -401,7 +401,8 @@ def _wait_for_checks(session: Session, upload: Upload, on_progress: OnProgress) 
     pause = _FIRST_POLL_S
     while upload.state in {"receiving", "checking"}:
         if upload.state == "receiving" or time.monotonic() > deadline:
-            msg = f"{upload.path} is still {upload.state}. Push it again later."
+            doing = {"receiving": "being received", "checking": "being checked"}[upload.state]
+            msg = f"{upload.path} is still {doing}. Push it again later."
             raise UploadNotReady(msg)
         on_progress(Progress("check", upload.path, upload.done, upload.total))
         session.backoff.sleep(pause)

@@ -48,7 +48,7 @@ def _add(credentials: Credentials, name: str, url: str) -> str:
     address = check_endpoint(url)
     if credentials.hubs.setdefault(name, address) != address:
         known = credentials.hubs[name]
-        msg = f"“{name}” is {known} already. Remove it first: lorary hub remove {name}."
+        msg = f"“{name}” already stands for {known}. Remove it first: lorary hub remove {name}."
         raise SettingInvalid(msg)
     return address
 

@@ -224,7 +224,8 @@ def _versions(args: Namespace) -> int:
         for alias in aliases:
             if revisions.get(alias.version, alias.revision) != alias.revision:
                 what = f"{alias.name} points to revision {alias.revision[:12]}"
-                note(plain(f"lorary: {what}: the weights of {alias.version}, with other files"))
+                has = f"which has the weights of {alias.version} but different other files"
+                note(plain(f"lorary: {what}, {has}"))
     else:
         note("lorary: no versions yet")
     return 0

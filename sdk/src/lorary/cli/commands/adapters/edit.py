@@ -76,7 +76,10 @@ def _edit(args: Namespace) -> int:
     others = {*given} & {*(_FIELDS if reference.rev else _OF_VERSION)}
     of_version = "--trigger, --optional-trigger, --family, --lineage, --label, --notes, --strength"
     if others:
-        message = f"a version, OWNER/NAME@v1, has {of_version}; an adapter has the other fields"
+        message = (
+            f"{of_version} need a version (OWNER/NAME@v1); the other options need an adapter "
+            "without one"
+        )
         raise UsageError(message)
     if not given:
         of_adapter = "--title, --summary, --card, --kind, --tag, --rating, …"

@@ -42,7 +42,8 @@ def note_kept(details: Details, adapter: Adapter | None) -> None:
     if adapter is not None and facts:
         name = plain(adapter.full_name)
         options = _options(facts)
-        note(f"lorary: {name} exists and is not changed; only for a new adapter: {options}")
+        kept = f"{name} already exists and keeps its own values"
+        note(f"lorary: {kept}; only a new adapter takes {options}")
 
 
 def ask_for_version(args: Namespace, error: AdapterDiffers) -> None:

@@ -50,7 +50,7 @@ def _energy_lines(name: str, found: Energies) -> list[str]:
 def _configure_compare(parser: Parser) -> None:
     parser.add_argument("first", metavar="A", help="an adapter")
     parser.add_argument("second", metavar="B", help="another adapter for the same base model")
-    add_family(parser, "if the files have different namings and do not show it")
+    add_family(parser, "if the files have different namings and do not show the family")
 
 
 def _compare(args: Namespace) -> int:

@@ -51,7 +51,7 @@ def _configure(parser: Parser) -> None:
         metavar="CHECKPOINT",
         help="a file of the base model, for DoRA and (IA)³; needs --max-rank",
     )
-    add_family(parser, "if the files have different namings and do not show it")
+    add_family(parser, "if the files have different namings and do not show the family")
     parser.add_argument(
         "--density",
         type=share,

@@ -169,7 +169,8 @@ def _row(match: Match, *, is_hash: bool) -> list[str]:
     tensors = "same tensors" if is_hash else "same tensors, different file"
     what = "same file" if match.is_same_file else tensors
     if match.derived is not None:
-        what = f"made from it by the hub ({match.derived.title})"
+        made = "file made" if is_hash else "your file was made"
+        what = f"{made} by the hub from this version ({match.derived.title})"
     how = f", by {_KINDS.get(match.kind, match.kind)}" if is_hash else ""
     state = "" if version.state == "published" else f" ({version.state})"
     return [f"{version.adapter}@{version.name}", f"{what}{how}{state}"]
@@ -186,14 +187,17 @@ _RELATIONS = {
 }
 
 
-_RESIZED = {"from": "the file was resized from it", "to": "it was resized from the file"}
+_RESIZED = {
+    "from": "your file was resized from this version",
+    "to": "this version was resized from your file",
+}
 
 
 def _relative_row(relative: Relative) -> list[str]:
     version = relative.version
     text = _RELATIONS.get(relative.relation, relative.relation)
     if relative.relation == "strength":
-        text = f"same weights, {relative.strength:.2f} times as strong as that file"
+        text = f"same weights, {relative.strength:.2f} times as strong as your file"
     if relative.relation == "resized":
         text = _RESIZED.get(relative.direction, "resized")
     state = "" if version.state == "published" else f" ({version.state})"

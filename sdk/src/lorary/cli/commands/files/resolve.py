@@ -239,7 +239,7 @@ def _facts(one: LoraReference, *, is_cached: bool) -> Iterator[str]:
     if one.version is not None:
         yield plain(f"{one.adapter}@{one.version.name}")
     if one.derived is not None:
-        yield plain(f"made from it ({one.derived.title})")
+        yield plain(f"made from this version ({one.derived.title})")
     if one.evidence is not None:
         yield f"by {one.evidence}"
     if is_cached:

@@ -31,7 +31,7 @@ _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to rem
 
 
 def _configure_lock(parser: Parser) -> None:
-    parser.add_argument("--init", action="store_true", help=f"write a first {PROJECT}")
+    parser.add_argument("--init", action="store_true", help=f"create a {PROJECT} to start from")
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
@@ -231,7 +231,7 @@ def _report_steps(args: Namespace, steps: list[Step]) -> None:
         former = f"{step.path} of {step.adapter} {step.version}"
         note(plain(f"lorary: {former} is still there: workflows that name it use this version"))
     if counts["leave"] and not args.prune:
-        note("lorary: --prune removes the files that are no longer locked (?)")
+        note("lorary: --prune removes the files marked ?, which are no longer locked")
 
 
 def _former(steps: Iterable[Step]) -> list[Step]:

@@ -117,8 +117,8 @@ def _warn(moves: Iterable[Move]) -> None:
     """Say what else may name the copies that are moved."""
     if any(move.kept for move in moves):
         note(
-            "lorary: pictures and workflows that name a moved copy no longer find it: in them, "
-            "choose the file that is kept, or undo the move"
+            "lorary: pictures and workflows that name a moved copy will no longer find it: select "
+            "the file that was kept there, or undo the move"
         )
 
 
@@ -172,8 +172,8 @@ COMMANDS = {
         "Show how folders of adapters can be tidied, and do it with --apply: copies go to a\n"
         "trash folder, where no tool lists them, and with --layout adapters go to where a tool\n"
         "looks, with their sidecars and previews. Nothing is deleted or overwritten. Files that\n"
-        "lorary pull or lorary sync wrote stay where they are. The next --apply finishes a\n"
-        "killed run.",
+        "lorary pull or lorary sync wrote stay where they are. The next --apply finishes\n"
+        "an interrupted run.",
         "  lorary tidy ~/Downloads ~/ComfyUI --layout comfyui --root ~/ComfyUI\n"
         "  lorary tidy loras/ --apply && lorary tidy --undo",
         _configure,
