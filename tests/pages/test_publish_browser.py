@@ -67,6 +67,9 @@ def test_a_pickle_is_refused_by_name_without_a_request(desk: Visit, tmp_path: Pa
         desk.page.set_input_files("#file", saved(tmp_path, name, b"PK\x03\x04"))
         told = f"Pickle files can run code, so they are refused. Convert {name}"
         desk.page.wait_for_selector(f"[data-upload-text]:has-text('{told}')")
+        assert desk.page.is_visible("[data-refused]")
+    desk.page.click("[data-cancel]:has-text('Remove') >> nth=0")
+    assert desk.page.locator("[data-upload-text]").count() == 2
     assert sent == []
 
 

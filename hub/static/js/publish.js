@@ -334,9 +334,9 @@ const take = async (files) => {
   const hasWeights = rows.some((row) => row.isWeights);
   for (const row of chosen) {
     const name = row.sending.name.toLowerCase();
-    if (row.isPickle) row.fail(isNot(words("pickle", { name: row.file.name })));
-    else if (!hasWeights) row.fail(isNot(words("weightless")));
-    else if (known.has(name)) row.fail(isNot(words("twice")));
+    if (row.isPickle) row.refuse(words("pickle", { name: row.file.name }));
+    else if (!hasWeights) row.refuse(words("weightless"));
+    else if (known.has(name)) row.refuse(words("twice"));
     else row.say(words("waits"), "waits");
     known.add(name);
   }
