@@ -231,10 +231,19 @@ def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: 
     page.fill("[name=title]", "Pocket Monster: éclair")
     assert page.input_value("[name=name]") == "pocket-monster-eclair"
     assert page.locator(".proof.own").count() == 2
+    source = page.locator(".evrow:has([name=name]) .proof")
+    entered = "proof => getComputedStyle(proof, '::after').content"
+    assert source.evaluate(entered) == '"From the title"'
     page.wait_for_selector("[data-name-note]:has-text('/title/pocket-monster-eclair')")
+    first = page.get_attribute("[name=title]", "value")
+    page.fill("[name=title]", str(first))
+    assert page.input_value("[name=name]") == page.get_attribute("[name=name]", "value")
+    assert page.locator(".proof.own").count() == 0
+    page.fill("[name=title]", "Pocket Monster: éclair")
     page.fill("[name=title]", "雨")
     assert page.input_value("[name=name]") == "pocket-monster-eclair"
     page.fill("[name=name]", "mine")
+    assert source.evaluate(entered) == '"Entered by you"'
     page.fill("[name=title]", "Another title")
     assert page.input_value("[name=name]") == "mine"
     page.click("[data-publish-button]")

@@ -241,7 +241,11 @@ const lookAgain = async (adapter, to) => {
   adapter.main.html = html;
   adapter.show(html);
   if (isTyped) adapter.form.dataset.typed = "";
-  for (const { name, value } of typed) if (adapter.form.elements[name]) adapter.form.elements[name].value = value;
+  for (const { name, value } of typed) {
+    const field = adapter.form.elements[name];
+    if (field) field.value = value;
+    if (field) noteSource(field);
+  }
   adapter.isWanted = false;
   showChecked(adapter);
   redraw();
@@ -421,24 +425,25 @@ const showDone = ({ box, done: { url, title, name, version, edit, pictures } }) 
   find("split").hidden = true;
 };
 
-// A value that the user entered is not from the file.
+// A value that the user entered is not from the file, and an address may be from the title.
 const noteSource = (field) => {
   const proof = field.closest(".evrow")?.querySelector(".proof");
   if (!proof || !["title", "name", "kind", "licence"].includes(field.name)) return;
   const options = [...field.options ?? []];
   const before = field.defaultValue ?? (options.find((one) => one.defaultSelected) ?? options[0]).value;
   proof.classList.toggle("own", "own" in proof.dataset || field.value !== before);
+  proof.dataset.entered = words(field.name === "name" && !("typed" in field.form.dataset) ? "fromTitle" : "entered");
 };
 
-// The address follows the title until it was typed.
-const followTitle = ({ name, value, form }) => {
+// The address follows an edited title until it was typed; with the first title, it is the first address.
+const followTitle = ({ name, value, defaultValue, form }) => {
   if (name === "name") form.dataset.typed = "";
   const address = form?.elements.name;
   if (name !== "title" || !address || "typed" in form.dataset) return;
   const letters = value.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9._]+/g, "-");
   const slug = letters.replace(/-{2,}|\.{2,}/g, "-").slice(0, 96).replace(/^[-.]+|[-.]+$/g, "").toLowerCase();
   if (!slug) return;
-  address.value = slug;
+  address.value = value === defaultValue ? address.defaultValue : slug;
   noteSource(address);
   address.dispatchEvent(new Event("follow")); // htmx asks whether it is available
 };
