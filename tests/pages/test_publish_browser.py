@@ -57,6 +57,8 @@ def test_a_refused_file_is_not_called_clear(desk: Visit, tmp_path: Path) -> None
     desk.page.set_input_files("#file", file)
     desk.page.wait_for_selector(f"{FINDINGS} .redline:has-text('Refused')")
     assert "No findings" not in desk.page.inner_text("main")
+    desk.page.wait_for_selector("[data-bar-text]:has-text('cannot be published')")
+    assert not desk.page.is_visible("[data-bar-warnings]")
 
 
 def test_a_pickle_is_refused_by_name_without_a_request(desk: Visit, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ const redraw = () => {
   else button.removeAttribute("form");
   button.textContent = mine.length > 1 ? words("publishSeveral", { n: mine.length }) : mine[0]?.form.dataset.label ?? button.textContent;
   for (const one of adapters) one.compareBases();
-  const count = here.flatMap((one) => one.warnings).length;
+  const count = here.filter((one) => !one.isOver).flatMap((one) => one.warnings).length;
   const link = find("bar-warnings");
   const text = words(count > 1 ? "warnings" : "warning", { n: count });
   if (count && link.textContent !== text) announce(text);
