@@ -252,6 +252,25 @@ def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: 
     page.wait_for_url("**/title/mine")
 
 
+def test_a_public_adapter_without_a_licence_is_told(desk: Visit, tmp_path: Path) -> None:
+    desk.join("unlicensed", next_="/publish")
+    page = desk.page
+    page.set_input_files("#file", saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4)))
+    bar = "[data-bar-text]:has-text('Sent and checked. {}')"
+    page.wait_for_selector(bar.format("No licence is stated."))
+    page.select_option("[name=licence]", "CC0-1.0")
+    page.wait_for_selector(bar.format("Nothing is missing."))
+    page.select_option("[name=licence]", "")
+    page.click("details.fold > summary")
+    page.select_option("[name=visibility]", "private")
+    page.wait_for_selector(bar.format("Nothing is missing."))
+    desk.go("/uploads")
+    page.click("a[href*='/publish?upload=']")
+    page.wait_for_selector(bar.format("No licence is stated."))
+    page.select_option("[name=licence]", "CC0-1.0")
+    page.wait_for_selector(bar.format("Nothing is missing."))
+
+
 def test_warnings_are_counted_where_the_button_is(desk: Visit, tmp_path: Path) -> None:
     desk.join("warned", next_="/publish")
     page = desk.page

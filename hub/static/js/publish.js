@@ -136,7 +136,12 @@ const offerSplit = () => {
 // The bar: what is sent, what is missing, and the button.
 const redraw = () => {
   const here = adapters.filter((one) => one.form && !one.done);
-  if (!rows.length) return; // the form of an earlier upload is sent by the browser itself
+  if (!rows.length) { // the form of an earlier upload is sent by the browser itself
+    const form = root.querySelector("form[data-ok]");
+    const text = find("bar-text");
+    if (form && text.textContent.trim()) text.textContent = checkedText([form], !find("bar-warnings").hidden);
+    return;
+  }
   const button = find("publish-button");
   const mine = open();
   find("bar").hidden = !here.length;
@@ -162,6 +167,11 @@ const redraw = () => {
   }
 };
 
+const checkedText = (forms, hasWarnings) => {
+  const isUnlicensed = forms.some(({ elements: { licence, visibility } }) => licence?.value === "" && visibility.value !== "private");
+  return words(isUnlicensed ? "barLicence" : hasWarnings ? "barChecked" : "barReady");
+};
+
 const barText = (here, mine, isPending, warnings) => {
   if (find("bar").dataset.problem) return find("bar").dataset.problem;
   const files = mine.flatMap((one) => one.rows);
@@ -174,8 +184,7 @@ const barText = (here, mine, isPending, warnings) => {
   if (here.some((one) => find("faults", one.box))) return words("barFaults");
   const unknown = mine.find((one) => one.isBaseOpen);
   if (unknown) return words("barBase", { name: unknown.title });
-  if (isReady && warnings) return words("barChecked");
-  return words(isReady ? "barReady" : "barSending", facts);
+  return isReady ? checkedText(mine.map((one) => one.form), warnings) : words("barSending", facts);
 };
 
 const complain = (text) => {
