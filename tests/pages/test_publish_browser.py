@@ -271,6 +271,19 @@ def test_a_public_adapter_without_a_licence_is_told(desk: Visit, tmp_path: Path)
     page.wait_for_selector(bar.format("Nothing is missing."))
 
 
+def test_the_bar_hides_no_field_that_has_the_focus(desk: Visit, tmp_path: Path) -> None:
+    desk.join("keys", next_="/publish")
+    page = desk.page
+    page.set_input_files("#file", saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4)))
+    page.wait_for_selector("form[data-ok]")
+    page.focus("[name=title]")
+    bottom = "document.activeElement.getBoundingClientRect().bottom"
+    bar = "document.querySelector('[data-bar]').getBoundingClientRect().top"
+    for _ in range(8):
+        assert page.evaluate(f"{bottom} <= {bar}"), page.evaluate("document.activeElement.name")
+        page.keyboard.press("Tab")
+
+
 def test_warnings_are_counted_where_the_button_is(desk: Visit, tmp_path: Path) -> None:
     desk.join("warned", next_="/publish")
     page = desk.page
