@@ -33,7 +33,7 @@ from registry.models import Blob, Version
 
 WIDTH, HEIGHT = 640, 400
 #: Version of this drawing; a change makes caches fetch covers again.
-FORM = 4
+FORM = 5
 MARGIN = 44
 #: Base lines of the two lines of text, and the top and bottom of the bars.
 TITLE_Y, NOTE_Y, TOP, BOTTOM = 62, 86, 118, 326
@@ -138,7 +138,7 @@ def _markup(shape: Shape) -> str:
 
 def _texts(title: str) -> Iterator[Caption]:
     yield Caption(MARGIN, TITLE_Y, title)
-    yield Caption(MARGIN, NOTE_Y, _("Drawn from the weights, no picture yet"))
+    yield Caption(MARGIN, NOTE_Y, _("Drawn from the weights"))
 
 
 def _stacks(blocks: Iterable[tuple[str, float]]) -> list[_Stack]:

@@ -62,6 +62,7 @@ class BlobHash(models.Model):
     class Meta:
         """The database enforces one hash of each kind, in lower-case hex digits."""
 
+        verbose_name_plural = "blob hashes"
         constraints = [
             models.UniqueConstraint(fields=["kind", "blob"], name="blob_hash_once"),
             models.CheckConstraint(
@@ -90,6 +91,11 @@ class BlobAnatomy(models.Model):
     document = models.JSONField()
     energies = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Its plural in the admin."""
+
+        verbose_name_plural = "blob anatomies"
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.blob_id}"
@@ -151,6 +157,7 @@ class BlobSketch(models.Model):
     class Meta:
         """Few rows have no relations."""
 
+        verbose_name_plural = "blob sketches"
         indexes = [
             models.Index(
                 fields=["id"], name="sketch_without_relations", condition=models.Q(is_related=False)
@@ -172,6 +179,11 @@ class WeightSketch(models.Model):
         BlobSketch, on_delete=models.CASCADE, primary_key=True, related_name="weights"
     )
     data = models.BinaryField()
+
+    class Meta:
+        """Its plural in the admin."""
+
+        verbose_name_plural = "weight sketches"
 
     def __str__(self) -> str:
         return f"weights of sketch {self.sketch_id}"

@@ -141,6 +141,7 @@ class DerivedHash(models.Model):
     class Meta:
         """A hash belongs to one form of a source: the first one if two have the same bytes."""
 
+        verbose_name_plural = "derived hashes"
         constraints = [
             models.UniqueConstraint(
                 fields=["value", "kind", "adapter", "source"], name="derived_hash_once"

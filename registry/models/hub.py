@@ -117,6 +117,7 @@ class EventAddress(models.Model):
     class Meta:
         """Addresses are looked up with their latest events."""
 
+        verbose_name_plural = "event addresses"
         indexes = [models.Index(fields=["address", "-event"], name="event_by_address")]
 
     def __str__(self) -> str:

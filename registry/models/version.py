@@ -118,6 +118,11 @@ class VersionAnatomy(models.Model):
     version = models.OneToOneField(Version, on_delete=models.CASCADE, related_name="anatomy")
     document = models.JSONField()
 
+    class Meta:
+        """Its plural in the admin."""
+
+        verbose_name_plural = "version anatomies"
+
     def __str__(self) -> str:
         return f"of {self.version_id}"
 
@@ -138,6 +143,7 @@ class DailyDownloads(models.Model):
     class Meta:
         """One row per version and day."""
 
+        verbose_name_plural = "daily downloads"
         constraints = [
             models.UniqueConstraint(fields=["version", "day"], name="daily_downloads_once"),
         ]

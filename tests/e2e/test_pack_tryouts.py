@@ -45,8 +45,22 @@ def test_from_the_first_page_to_a_picture_with_one_click_and_one_field(hub: Runn
         page = visit.go("/")
         page.click(".look:has-text('Soft')")
         page.fill("#subject", SUBJECT)
+        held: list[Any] = []
+
+        def hold(route: Any) -> None:
+            held.append(route)
+
+        page.route("**/packs/try", hold)
         page.press("#subject", "Enter")
+        page.wait_for_selector(".search .btn.htmx-request")  # the button is busy
+        held[0].continue_()
         page.wait_for_selector("#tried .panel, #tried figure")
+        page.wait_for_selector(".search .btn:not(.htmx-request)")
+        places = "id => document.querySelector(id).getBoundingClientRect().top / innerHeight"
+        assert [-0.1 < page.evaluate(places, id_) < 0.5 for id_ in ("#subject", "#tried")] == [
+            True
+        ] * 2
+        page.unroute("**/packs/try")
         page.wait_for_selector("#tried figure + figure img", timeout=90_000)
         assert page.locator("#tried figcaption").all_inner_texts() == [
             "without it, same seed", "Soft",

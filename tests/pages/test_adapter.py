@@ -89,6 +89,18 @@ def test_places_of_the_most_used_tools_come_first(client: Client, noir: Adapter)
     assert 'set_adapters("mine", 0.9)' in lines[2]
 
 
+def test_adapters_of_the_miniature_are_only_for_python(client: Client, noir: Adapter) -> None:
+    note = "It has no checkpoint for ComfyUI, A1111 and Forge"
+    assert note not in client.get("/ada/noir").content.decode()
+    noir.versions.update(family="miniature")
+    page = client.get("/ada/noir").content.decode()
+    lines = copied(page)
+    assert note in page
+    assert lines[0].startswith('pipe.load_lora_weights(lorary.pull("ada/noir@v1")')
+    assert "lorary pull ada/noir@v1" in lines
+    assert not any("models/lora" in line.casefold() or "<lora:" in line for line in lines)
+
+
 def test_what_every_tool_needs_stands_above_them(client: Client, noir: Adapter) -> None:
     page = client.get("/ada/noir").content.decode()
     head = page.partition('id="use"')[2].partition('id="tools"')[0]

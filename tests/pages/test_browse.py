@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from lorary.anatomy import FAMILIES
 from registry.adapters import services as adapters
@@ -337,6 +338,8 @@ def test_a_profile_lists_unpublished_adapters_to_their_owner(
     own = client.get("/ada").content.decode()
     assert "Not published yet" in own
     assert own.count("/ada/later") == 1
+    day = date_format(Adapter.objects.get(name="later").updated_at, "j M Y")
+    assert f">{day}</span>" in own  # as on other pages
 
 
 def test_an_owner_without_adapters_has_a_page(client: Client, bob: User) -> None:

@@ -35,7 +35,7 @@ def test_a_bare_install_says_how_to_begin(client: Client) -> None:
 
 def test_it_shows_what_is_new(client: Client, noir: Adapter) -> None:
     page = client.get("/").content.decode()
-    assert "This hub has one" in page
+    assert "This hub has one, inspected before you download it." in page
     assert 'href="/ada/noir"' in page
     assert "Publish the first adapter" not in page
     assert 'id="q"' in page

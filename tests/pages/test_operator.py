@@ -134,10 +134,14 @@ def test_queues_are_shown_by_priority_and_whether_anybody_serves_them(
     put()
     put(key="now", priority=queue.INTERACTIVE)
     put("render.flux1", key="flux")
+    put("render.flux1", key="report", priority=queue.BACKGROUND)
     text = text_of(as_operator)
+    assert re.findall(r'<th scope="col" class="num">(.+?)</th>', text)[-1] == "Background"
     flux, sdxl = text.index("Pictures: FLUX.1"), text.index("Pictures: Stable Diffusion XL")
     assert "no worker" in text[flux:sdxl]
     assert "no worker" not in text[sdxl:]
+    numbers = re.findall(r'<td class="num">(.+?)</td>', text[flux:sdxl])
+    assert numbers == ["0", "·", "·", "1", "1"]
     numbers = re.findall(r'<td class="num">(.+?)</td>', text[sdxl:])
     assert numbers == ["0", "1", "·", "1", "·"]
 

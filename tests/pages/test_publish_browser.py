@@ -57,6 +57,8 @@ def test_a_refused_file_is_not_called_clear(desk: Visit, tmp_path: Path) -> None
     desk.page.set_input_files("#file", file)
     desk.page.wait_for_selector(f"{FINDINGS} .redline:has-text('Refused')")
     assert "No findings" not in desk.page.inner_text("main")
+    desk.page.wait_for_selector("[data-bar-text]:has-text('cannot be published')")
+    assert not desk.page.is_visible("[data-bar-warnings]")
 
 
 def test_a_pickle_is_refused_by_name_without_a_request(desk: Visit, tmp_path: Path) -> None:
@@ -67,6 +69,9 @@ def test_a_pickle_is_refused_by_name_without_a_request(desk: Visit, tmp_path: Pa
         desk.page.set_input_files("#file", saved(tmp_path, name, b"PK\x03\x04"))
         told = f"Pickle files can run code, so they are refused. Convert {name}"
         desk.page.wait_for_selector(f"[data-upload-text]:has-text('{told}')")
+        assert desk.page.is_visible("[data-refused]")
+    desk.page.click("[data-cancel]:has-text('Remove') >> nth=0")
+    assert desk.page.locator("[data-upload-text]").count() == 2
     assert sent == []
 
 
@@ -228,14 +233,55 @@ def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: 
     page.fill("[name=title]", "Pocket Monster: éclair")
     assert page.input_value("[name=name]") == "pocket-monster-eclair"
     assert page.locator(".proof.own").count() == 2
+    source = page.locator(".evrow:has([name=name]) .proof")
+    entered = "proof => getComputedStyle(proof, '::after').content"
+    assert source.evaluate(entered) == '"From the title"'
     page.wait_for_selector("[data-name-note]:has-text('/title/pocket-monster-eclair')")
+    first = page.get_attribute("[name=title]", "value")
+    page.fill("[name=title]", str(first))
+    assert page.input_value("[name=name]") == page.get_attribute("[name=name]", "value")
+    assert page.locator(".proof.own").count() == 0
+    page.fill("[name=title]", "Pocket Monster: éclair")
     page.fill("[name=title]", "雨")
     assert page.input_value("[name=name]") == "pocket-monster-eclair"
     page.fill("[name=name]", "mine")
+    assert source.evaluate(entered) == '"Entered by you"'
     page.fill("[name=title]", "Another title")
     assert page.input_value("[name=name]") == "mine"
     page.click("[data-publish-button]")
     page.wait_for_url("**/title/mine")
+
+
+def test_a_public_adapter_without_a_licence_is_told(desk: Visit, tmp_path: Path) -> None:
+    desk.join("unlicensed", next_="/publish")
+    page = desk.page
+    page.set_input_files("#file", saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4)))
+    bar = "[data-bar-text]:has-text('Sent and checked. {}')"
+    page.wait_for_selector(bar.format("No licence is stated."))
+    page.select_option("[name=licence]", "CC0-1.0")
+    page.wait_for_selector(bar.format("Nothing is missing."))
+    page.select_option("[name=licence]", "")
+    page.click("details.fold > summary")
+    page.select_option("[name=visibility]", "private")
+    page.wait_for_selector(bar.format("Nothing is missing."))
+    desk.go("/uploads")
+    page.click("a[href*='/publish?upload=']")
+    page.wait_for_selector(bar.format("No licence is stated."))
+    page.select_option("[name=licence]", "CC0-1.0")
+    page.wait_for_selector(bar.format("Nothing is missing."))
+
+
+def test_the_bar_hides_no_field_that_has_the_focus(desk: Visit, tmp_path: Path) -> None:
+    desk.join("keys", next_="/publish")
+    page = desk.page
+    page.set_input_files("#file", saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4)))
+    page.wait_for_selector("form[data-ok]")
+    page.focus("[name=title]")
+    bottom = "document.activeElement.getBoundingClientRect().bottom"
+    bar = "document.querySelector('[data-bar]').getBoundingClientRect().top"
+    for _ in range(8):
+        assert page.evaluate(f"{bottom} <= {bar}"), page.evaluate("document.activeElement.name")
+        page.keyboard.press("Tab")
 
 
 def test_warnings_are_counted_where_the_button_is(desk: Visit, tmp_path: Path) -> None:

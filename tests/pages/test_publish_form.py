@@ -332,7 +332,7 @@ def test_warnings_of_a_stored_file_are_counted(as_ada: Client, bob: User, ada: U
     upload = catalogue.accept(ada, lora(), "ink.safetensors")
     page = as_ada.get("/publish", {"upload": str(upload.public_id)}).content.decode()
     bar = page.partition("data-bar-text")[2]
-    assert "Sent and checked." in bar
+    assert "Sent and checked. No licence is stated." in bar
     assert "Nothing is missing" not in bar
     assert '<a href="#f1-findings" data-bar-warnings>1 warning</a>' in bar
     assert 'id="f1-findings"' in page

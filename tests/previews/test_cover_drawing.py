@@ -45,7 +45,7 @@ def test_a_bars_height_is_its_blocks_share() -> None:
     assert [bar.get("class") for bar in bars] == ["b", "b", "s", "b"]
     assert texts_of(version([(f"down_blocks.{n}", 1) for n in range(4)])) == [
         "Parameters by block",
-        "Drawn from the weights, no picture yet",
+        "Drawn from the weights",
         "down_blocks",
     ]
 

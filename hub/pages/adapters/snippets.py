@@ -16,6 +16,9 @@ from previews.render.recipe import MAX_TRIGGERS
 from registry.models import Version, Visibility
 
 POSIX, POWERSHELL = "posix", "powershell"
+#: A base model that tools with checkpoints of one file cannot load, and the snippets for these.
+_WITHOUT_CHECKPOINT = "miniature"
+_FOR_CHECKPOINTS = frozenset({"comfyui_file", "a1111", "comfyui", "webui"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,16 @@ def snippets_of(
         *_by_other_doors(version, primary, base_url, partner),
         _curl(version, urls),
     ]
+
+
+def usable_snippets(
+    version: Version, primary: FileLine | None, base_url: str, partner: FileLine | None = None
+) -> list[Snippet]:
+    """Return the snippets of a version, without tools that cannot load its base model."""
+    found = snippets_of(version, primary, base_url, partner)
+    if version.family != _WITHOUT_CHECKPOINT:
+        return found
+    return [one for one in found if one.tool not in _FOR_CHECKPOINTS]
 
 
 def _places(

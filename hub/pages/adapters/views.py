@@ -17,7 +17,7 @@ from hub.pages.adapters.base_model_panel import verdict_of
 from hub.pages.adapters.derived import form_of
 from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.relatives_panel import relatives_of
-from hub.pages.adapters.snippets import shell_of, snippets_of
+from hub.pages.adapters.snippets import shell_of, usable_snippets
 from hub.pages.adapters.versions import adapter_gone
 from hub.pages.comparison import views as comparison
 from hub.pages.labels import facts_line, family_label, recommendation
@@ -125,7 +125,7 @@ def _of_version(
         "primary": chosen,
         "partner": partner,
         "tool_form": form_of(version, files),
-        "snippets": snippets_of(version, chosen, links.address(request), partner),
+        "snippets": usable_snippets(version, chosen, links.address(request), partner),
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),
         "verdict": verdict_of(

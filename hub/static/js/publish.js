@@ -136,7 +136,12 @@ const offerSplit = () => {
 // The bar: what is sent, what is missing, and the button.
 const redraw = () => {
   const here = adapters.filter((one) => one.form && !one.done);
-  if (!rows.length) return; // the form of an earlier upload is sent by the browser itself
+  if (!rows.length) { // the form of an earlier upload is sent by the browser itself
+    const form = root.querySelector("form[data-ok]");
+    const text = find("bar-text");
+    if (form && text.textContent.trim()) text.textContent = checkedText([form], !find("bar-warnings").hidden);
+    return;
+  }
   const button = find("publish-button");
   const mine = open();
   find("bar").hidden = !here.length;
@@ -148,7 +153,7 @@ const redraw = () => {
   else button.removeAttribute("form");
   button.textContent = mine.length > 1 ? words("publishSeveral", { n: mine.length }) : mine[0]?.form.dataset.label ?? button.textContent;
   for (const one of adapters) one.compareBases();
-  const count = here.flatMap((one) => one.warnings).length;
+  const count = here.filter((one) => !one.isOver).flatMap((one) => one.warnings).length;
   const link = find("bar-warnings");
   const text = words(count > 1 ? "warnings" : "warning", { n: count });
   if (count && link.textContent !== text) announce(text);
@@ -160,6 +165,11 @@ const redraw = () => {
     title.hidden = adapters.length < 2 || !one.form;
     if (title.textContent !== one.title) title.textContent = one.title;
   }
+};
+
+const checkedText = (forms, hasWarnings) => {
+  const isUnlicensed = forms.some(({ elements: { licence, visibility } }) => licence?.value === "" && visibility.value !== "private");
+  return words(isUnlicensed ? "barLicence" : hasWarnings ? "barChecked" : "barReady");
 };
 
 const barText = (here, mine, isPending, warnings) => {
@@ -174,8 +184,7 @@ const barText = (here, mine, isPending, warnings) => {
   if (here.some((one) => find("faults", one.box))) return words("barFaults");
   const unknown = mine.find((one) => one.isBaseOpen);
   if (unknown) return words("barBase", { name: unknown.title });
-  if (isReady && warnings) return words("barChecked");
-  return words(isReady ? "barReady" : "barSending", facts);
+  return isReady ? checkedText(mine.map((one) => one.form), warnings) : words("barSending", facts);
 };
 
 const complain = (text) => {
@@ -241,7 +250,11 @@ const lookAgain = async (adapter, to) => {
   adapter.main.html = html;
   adapter.show(html);
   if (isTyped) adapter.form.dataset.typed = "";
-  for (const { name, value } of typed) if (adapter.form.elements[name]) adapter.form.elements[name].value = value;
+  for (const { name, value } of typed) {
+    const field = adapter.form.elements[name];
+    if (field) field.value = value;
+    if (field) noteSource(field);
+  }
   adapter.isWanted = false;
   showChecked(adapter);
   redraw();
@@ -334,9 +347,9 @@ const take = async (files) => {
   const hasWeights = rows.some((row) => row.isWeights);
   for (const row of chosen) {
     const name = row.sending.name.toLowerCase();
-    if (row.isPickle) row.fail(isNot(words("pickle", { name: row.file.name })));
-    else if (!hasWeights) row.fail(isNot(words("weightless")));
-    else if (known.has(name)) row.fail(isNot(words("twice")));
+    if (row.isPickle) row.refuse(words("pickle", { name: row.file.name }));
+    else if (!hasWeights) row.refuse(words("weightless"));
+    else if (known.has(name)) row.refuse(words("twice"));
     else row.say(words("waits"), "waits");
     known.add(name);
   }
@@ -421,24 +434,25 @@ const showDone = ({ box, done: { url, title, name, version, edit, pictures } }) 
   find("split").hidden = true;
 };
 
-// A value that the user entered is not from the file.
+// A value that the user entered is not from the file, and an address may be from the title.
 const noteSource = (field) => {
   const proof = field.closest(".evrow")?.querySelector(".proof");
   if (!proof || !["title", "name", "kind", "licence"].includes(field.name)) return;
   const options = [...field.options ?? []];
   const before = field.defaultValue ?? (options.find((one) => one.defaultSelected) ?? options[0]).value;
   proof.classList.toggle("own", "own" in proof.dataset || field.value !== before);
+  proof.dataset.entered = words(field.name === "name" && !("typed" in field.form.dataset) ? "fromTitle" : "entered");
 };
 
-// The address follows the title until it was typed.
-const followTitle = ({ name, value, form }) => {
+// The address follows an edited title until it was typed; with the first title, it is the first address.
+const followTitle = ({ name, value, defaultValue, form }) => {
   if (name === "name") form.dataset.typed = "";
   const address = form?.elements.name;
   if (name !== "title" || !address || "typed" in form.dataset) return;
   const letters = value.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9._]+/g, "-");
   const slug = letters.replace(/-{2,}|\.{2,}/g, "-").slice(0, 96).replace(/^[-.]+|[-.]+$/g, "").toLowerCase();
   if (!slug) return;
-  address.value = slug;
+  address.value = value === defaultValue ? address.defaultValue : slug;
   noteSource(address);
   address.dispatchEvent(new Event("follow")); // htmx asks whether it is available
 };

@@ -126,6 +126,13 @@ export class Row {
     this.cancelled(this);
   }
 
+  // Nothing of the file is sent.
+  refuse(reason) {
+    find("refused", this.box).hidden = false;
+    this.keep();
+    this.fail(isNot(reason));
+  }
+
   fail(error) {
     this.isOver = true;
     this.say(reasonOf(error), "failed");
