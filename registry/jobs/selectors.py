@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Seconds after the last heartbeat after which a worker counts as gone.
 ALIVE_S = 30
 #: Prefix of the reason with which a worker returns a job whose task it does not know.
-UNKNOWN = "this worker does not know the task"
+UNKNOWN = "this worker knows no task"
 #: Maximum duration of an update, during which only some workers know a task.
 UPDATE_TIME = timedelta(hours=1)
 
