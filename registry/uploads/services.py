@@ -146,11 +146,12 @@ def _accept_stored(upload: Upload, blob: Blob) -> bool:
     The bytes need room unless they count already, as if they were sent.
     """
     with transaction.atomic():
-        namespace = locked(Namespace.objects.all()).get(user=upload.owner)
-        before = quotas.used_by(namespace)
         stored = Blob.objects.filter(pk=blob.pk, is_stored=True)
         if not stored.update(unreferenced_since=None):
             return False
+        # After the blob, as in a publication: otherwise the two could wait for each other.
+        namespace = locked(Namespace.objects.all()).get(user=upload.owner)
+        before = quotas.used_by(namespace)
         upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
         upload.save()
         quotas.require_room_since(before, namespace=namespace)
