@@ -205,7 +205,7 @@ def test_a_stack_of_two_families_names_which_differs(
     other.save()
     error = refusal(ada, stack_of((v1, 1.0), (other, 1.0)))
     assert str(error.detail).startswith("“bob/ink@v1” is for Stable Diffusion XL")
-    assert "“ada/noir@v1” for Miniature" in str(error.detail)
+    assert "but “ada/noir@v1” is for Miniature" in str(error.detail)
 
 
 def test_a_version_of_no_known_family_is_refused(ada: User, v1: Version) -> None:
