@@ -150,6 +150,7 @@ class AsyncHub:
     cancel_upload = _awaited(Hub.cancel_upload)
     create_pack = _awaited(Hub.create_pack)
     create_token = _awaited(Hub.create_token)
+    discard = _awaited(Hub.discard)
     edit = _awaited(Hub.edit)
     edit_pack = _awaited(Hub.edit_pack)
     edit_version = _awaited(Hub.edit_version)
