@@ -255,7 +255,7 @@ def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: 
 def test_a_public_adapter_without_a_licence_is_told(desk: Visit, tmp_path: Path) -> None:
     desk.join("unlicensed", next_="/publish")
     page = desk.page
-    file = saved(tmp_path, "ink.safetensors", kohya(SD1, metadata={"made": "unlicensed"}))
+    file = saved(tmp_path, "ink.safetensors", kohya(SD1, rank=5))
     page.set_input_files("#file", file)
     bar = "[data-bar-text]:has-text('Sent and checked. {}')"
     page.wait_for_selector(bar.format("No licence is stated."))
