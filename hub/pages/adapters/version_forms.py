@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.pages.forms import AdapterForm
 from hub.pages.labels import family_choices, family_label
+from hub.pages.versioned.edits import RecheckedForm
 from registry.versions.details import Details
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class DetailsForm(forms.Form):
         )
 
 
-class EditVersionForm(DetailsForm):
+class EditVersionForm(RecheckedForm, DetailsForm):
     """Details of a published version; its files never change."""
 
     label = forms.CharField(
@@ -128,8 +129,6 @@ class EditVersionForm(DetailsForm):
         help_text=_("One phrase per line."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
-    #: Digest of the values when the form was filled.
-    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
     field_order = (
         "label", "words", "optional_trigger_words", "strength_min", "strength", "strength_max",
         "family",

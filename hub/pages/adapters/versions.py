@@ -107,8 +107,7 @@ def _changed(form: EditVersionForm, current: Details) -> Details:
     Raises:
         Invalid: the details were changed since the form was opened.
     """
-    seen = form.cleaned_data["seen"]
-    if seen and seen != _digest(current):
+    if form.is_outdated(_digest(current)):
         raise Invalid(
             _("The version was changed since you opened this form. Copy your text, then reload.")
         )

@@ -23,7 +23,18 @@ from registry.models import Adapter, Pack
 from registry.names import MAX_NAME
 
 
-class EditForm(AdapterForm):
+class RecheckedForm(forms.Form):
+    """A form that is saved only if others have not changed what it was filled with."""
+
+    #: Digest of the values when the form was filled.
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    def is_outdated(self, current: str) -> bool:
+        """Whether a valid form was filled with values of another digest than the current one."""
+        return self.cleaned_data["seen"] not in {"", current}
+
+
+class EditForm(RecheckedForm, AdapterForm):
     """Card fields and the address."""
 
     name = forms.CharField(
@@ -32,8 +43,6 @@ class EditForm(AdapterForm):
         required=False,
         help_text=gettext_lazy("If you change it, the old address redirects."),
     )
-    #: Digest of the values when the form was filled.
-    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
     field_order = ("title", "name", "summary", "kind", "tags")
 
 
@@ -65,12 +74,12 @@ def save(
     Returns:
         Whether it was saved.
     """
-    card = {**form.cleaned_data}
-    name, seen, before = card.pop("name"), card.pop("seen"), thing.name
+    card = {field: value for field, value in form.cleaned_data.items() if field != "seen"}
+    name, before = card.pop("name"), thing.name
     try:
         with transaction.atomic():
             adapters.refresh(thing)
-            if seen and seen != initial_of(thing)["seen"]:
+            if form.is_outdated(initial_of(thing)["seen"]):
                 text = _(
                     "The card was changed since you opened this form. Copy your text, then reload."
                 )

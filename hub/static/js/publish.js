@@ -252,8 +252,9 @@ const lookAgain = async (adapter, to) => {
   if (isTyped) adapter.form.dataset.typed = "";
   for (const { name, value } of typed) {
     const field = adapter.form.elements[name];
-    if (field) field.value = value;
-    if (field) noteSource(field);
+    if (!field) continue;
+    field.value = value;
+    noteSource(field);
   }
   adapter.isWanted = false;
   showChecked(adapter);

@@ -16,7 +16,7 @@ from lorary.client.errors import NotFound
 
 NONE = "none"
 #: States of versions that `main` does not stand for while another one is published.
-OUT_STATES = {"yanked", "withdrawn"}
+TAKEN_DOWN = {"yanked", "withdrawn"}
 
 
 def _configure_alias(parser: Parser) -> None:
@@ -115,7 +115,7 @@ def _show_aliases(args: Namespace, found: list[Alias]) -> None:
     rows = [
         [
             one.name,
-            one.version + (f" ({one.state})" if one.state in OUT_STATES else "") or "-",
+            one.version + (f" ({one.state})" if one.state in TAKEN_DOWN else "") or "-",
             *([] if _is_pack(args) else [one.revision[:12]]),
             one.moved_at[:10],
             one.moved_by,
@@ -130,7 +130,7 @@ def _show_aliases(args: Namespace, found: list[Alias]) -> None:
 def note_main(aliases: Iterable[Alias]) -> None:
     """Say what ``@main`` stands for if its version was yanked or withdrawn."""
     for alias in aliases:
-        if alias.name == "main" and alias.state in OUT_STATES:
+        if alias.name == "main" and alias.state in TAKEN_DOWN:
             note(f"lorary: {alias.version} was {alias.state}: @main stands for the latest version")
 
 
