@@ -96,6 +96,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "browse/checkpoint/read", page(checkpoint.read, judges_query=True), name="checkpoint-read"
     ),
     path("browse/values", page(catalogue.values), name="browse-values"),
+    path("favicon.ico", page(crawlers.favicon, throttle=None), name="favicon"),
     path("robots.txt", page(crawlers.robots, throttle=None), name="robots"),
     path(
         ".well-known/security.txt", page(crawlers.security, throttle=None), name="security-contact"

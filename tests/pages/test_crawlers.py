@@ -134,6 +134,13 @@ def test_robots_may_read_pages_and_pictures(client: Client) -> None:
         assert not any(path.startswith(one) for one in forbidden), path
 
 
+def test_browsers_find_the_icon_by_its_usual_name(client: Client) -> None:
+    found = client.get("/favicon.ico")
+    assert found.status_code == 302
+    assert found["Location"].startswith("/static/icon")
+    assert found["Cache-Control"].startswith("public, max-age=3600")
+
+
 def test_a_hub_can_ask_search_engines_to_stay_away(
     client: Client, noir: Adapter, v1: Version, own_settings: Callable[..., None]
 ) -> None:

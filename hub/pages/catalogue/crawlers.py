@@ -1,4 +1,4 @@
-"""``/robots.txt``, the sitemap and ``security.txt``: what search engines and researchers read.
+"""``/robots.txt``, the sitemap, ``security.txt`` and the icon: what programs ask for by name.
 
 ```
 /robots.txt
@@ -24,7 +24,8 @@ from xml.sax.saxutils import escape
 
 from django.conf import settings
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -43,8 +44,7 @@ IDS_PER_FILE = 10_000
 _NUMBER = re.compile("[0-9]{1,6}")
 
 #: Lists with filters have endless addresses, and the sitemap contains every adapter; downloads are
-#: not
-#: for search engines.
+#: not for search engines.
 DISALLOWED = ("/api/", "/browse?", "/compare?", "/xet/", "/*/resolve/", "/*.git/")
 #: Pages that need an account or are useless without one. Names of owners can begin the same way.
 FORMS = (
@@ -68,6 +68,14 @@ def robots(request: HttpRequest) -> HttpResponse:
     else:
         lines += ["Disallow: /"]
     return _answer("\n".join(lines) + "\n", "text/plain; charset=utf-8")
+
+
+@require_safe
+def favicon(_request: HttpRequest) -> HttpResponse:
+    """Redirect to the icon of the site; browsers ask for it on pages that do not name one."""
+    answer = HttpResponseRedirect(static("icon.svg"))
+    answer["Cache-Control"] = FOR_AN_HOUR
+    return answer
 
 
 @require_safe
