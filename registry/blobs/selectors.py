@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -10,11 +11,16 @@ from registry.models import (
     WRITING_ROLES,
     Adapter,
     Blob,
+    BlobHash,
     File,
     FileRole,
+    HashKind,
     Version,
     VersionState,
 )
+
+#: Two files of weights that have one of these hashes in common have the same weights.
+SAME_WEIGHTS = (HashKind.TENSORS, HashKind.WEIGHTS_F16, HashKind.WEIGHTS_BF16)
 
 
 def document_of(blob: Blob | None) -> dict[str, Any]:
@@ -88,11 +94,30 @@ def withheld_in(adapter: Adapter) -> set[int]:
     return set(gone.exclude(blob__in=kept.values("blob")).values_list("blob", flat=True))
 
 
-def taken_down_in(adapter: Adapter) -> dict[int, Version]:
-    """Return blob id of weights → the version with which an administrator took them down."""
+def taken_down_in(adapter: Adapter, blobs: Iterable[Blob]) -> dict[int, Version]:
+    """Return those of the blobs whose weights an administrator took down in this adapter.
+
+    A file with the same weights counts as the file itself, whatever its metadata, its tensor names
+    and its number format are.
+
+    Returns:
+        Blob id → the version with which the weights were taken down.
+    """
     rows = adapter.versions.filter(state=VersionState.WITHDRAWN, is_takedown=True)
-    return {
+    taken = {
         pk: version
         for version in rows
         for pk in version.files.filter(role=FileRole.WEIGHTS).values_list("blob", flat=True)
     }
+    if not taken:
+        return {}
+    pks = {blob.pk for blob in blobs}
+    hashes = BlobHash.objects.filter(kind__in=SAME_WEIGHTS, blob__in={*taken, *pks})
+    alike: dict[tuple[str, str], set[int]] = {}
+    for pk, *key in hashes.values_list("blob", "kind", "value"):
+        alike.setdefault((key[0], key[1]), set()).add(pk)
+    found = {pk: taken[pk] for pk in pks & taken.keys()}
+    for same in alike.values():
+        for pk in same & pks:
+            found.update((pk, taken[other]) for other in sorted(same & taken.keys())[:1])
+    return found

@@ -28,14 +28,14 @@ def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry
     """Refuse weights that an administrator withdrew from this adapter, except to administrators.
 
     Raises:
-        UploadRefused: a file was withdrawn by an administrator.
+        UploadRefused: the weights of a file were withdrawn by an administrator.
     """
-    taken = blob_selectors.taken_down_in(adapter)
+    taken = blob_selectors.taken_down_in(adapter, [entry.blob for entry in entries])
     found = next((entry for entry in entries if entry.blob.pk in taken), None)
     if found is not None and not permissions.is_operator(user):
         text = _(
-            "“%(path)s” was withdrawn with %(version)s: %(reason)s. Only an administrator "
-            "can publish it here again."
+            "The weights of “%(path)s” were withdrawn with %(version)s: %(reason)s. Only an "
+            "administrator can publish them here again."
         )
         version = taken[found.blob.pk]
         facts = {

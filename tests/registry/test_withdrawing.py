@@ -35,7 +35,8 @@ from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw
 from registry.versions.details import Details
-from tests.registry.files import LORA, OTHER
+from tests.builders.adapters import kohya
+from tests.registry.files import LORA, OTHER, SD1
 
 pytestmark = pytest.mark.django_db
 
@@ -203,8 +204,12 @@ def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
         publication.create_draft(
             actor=ada, adapter=noir, uploads=[send(ada, LORA, "renamed.safetensors"), card]
         )
-    assert "was withdrawn with v1: Rights of the photographer." in str(refusal.value.detail)
+    assert "were withdrawn with v1: Rights of the photographer." in str(refusal.value.detail)
     assert refusal.value.facts == {"paths": ["renamed.safetensors"], "version": "v1"}
+    resaved = send(ada, kohya(SD1, metadata={"saved": "again"}), "resaved.safetensors")
+    with pytest.raises(UploadRefused) as refusal:
+        publication.create_draft(actor=ada, adapter=noir, uploads=[resaved])
+    assert refusal.value.facts == {"paths": ["resaved.safetensors"], "version": "v1"}
     noir.refresh_from_db()
     assert noir.last_number == 1
     assert release(ada, noir, OTHER).name == "v2"
