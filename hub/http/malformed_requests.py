@@ -60,8 +60,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
         )
     if isinstance(exception, limits.FormTooLarge):
         text = _(
-            "A form with files can have at most %(limit)s. Larger adapters are sent in parts: with "
-            "JavaScript on the page “Publish”, or by “lorary push”."
+            "A form with files can have at most %(limit)s. Larger adapters are sent in parts: on "
+            "the “Publish” page with JavaScript, or by “lorary push”."
         ) % {"limit": size(limits.MAX_FORM_BYTES)}
     if request.path.startswith("/api/"):
         return _problem(text, reverse("api-docs"))

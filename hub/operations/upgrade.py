@@ -113,7 +113,7 @@ def _space(*, is_needed: bool) -> Finding:
             return Finding("space", "ok", text)
     file = Path(connection.settings_dict["NAME"])
     size, free = file.stat().st_size, shutil.disk_usage(file.parent).free
-    text = f"The database has {size_text(size)}; {size_text(free)} are free"
+    text = f"The database has {size_text(size)}; {size_text(free)} is free"
     if is_needed and free < 2 * size:
         return Finding("space", "error", f"{text}, and a migration can need twice its size.")
     return Finding("space", "ok", f"{text}.")

@@ -170,7 +170,7 @@ def require_room(user: User, count: int = 1) -> None:
     limits, now = settings.LORARY, timezone.now()
     per_day = limits.tryouts_per_day
     if count > per_day:
-        text = _("This would make %(count)d pictures; at most %(n)d are possible in 24 hours.")
+        text = _("These are %(count)d pictures; the limit is %(n)d in 24 hours. Request fewer.")
         raise Invalid(text % {"count": count, "n": per_day})
     mine = Tryout.objects.filter(user=user)
     if _open_groups(mine) >= limits.tryouts_open:

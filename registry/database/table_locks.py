@@ -105,8 +105,8 @@ def retried(
             raise
         message = (
             f"{name} got no lock in {len(PAUSES_S) + 1} tries and {time.monotonic() - started:.0f} "
-            f"s, and was not applied. {_held_by(connection)} Wait until it has ended, or stop the "
-            "hub; then run the command again."
+            f"s, and was not applied. {_held_by(connection)} Run the command again when no other "
+            "transaction uses these tables, or stop the hub first."
         )
         raise LocksUnavailable(message) from error
 

@@ -108,7 +108,7 @@ def _resolve(
             if one is None:
                 continue
             if any(other.file.blob_id == one.file.blob_id for other in files):
-                faults.add(f"{base}[{index}].adapter", _("This file is a part already."))
+                faults.add(f"{base}[{index}].adapter", _("This file is already a part."))
             files.append(one)
             for place, text in _excesses(pack, [one]):
                 faults.add(f"{place}.adapter", text)

@@ -40,7 +40,7 @@ def test_all_is_well(run: Run, fake: FakeHub, home: Path, monkeypatch: pytest.Mo
     assert set(states(ran).values()) == {"ok", "skipped"}
     out = run("doctor").out
     assert "token     of ada (read, write)" in out
-    assert "0 bytes; 8.5 TB are free" in out
+    assert "0 bytes; 8.5 TB is free" in out
     assert not home.exists()
 
 

@@ -123,7 +123,7 @@ def test_a_name_is_understood_wherever_a_reference_is(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["info", f"home:{NOIR}"], "no hub with the name “home”. It has work."),
+        (["info", f"home:{NOIR}"], "no hub with the name “home”. Known hubs: work."),
         (["info", f"work:{NOIR}", "--endpoint", "https://x.example"], "not both"),
         (["pull", f"work:{NOIR}", "--hub", "other"], "not both"),
         (["pull", f"pack:work:{NOIR}"], "write it first: work:owner/name, work:pack:owner/name"),

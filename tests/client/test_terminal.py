@@ -101,7 +101,7 @@ def test_interrupting_says_what_is_kept_and_how_to_go_on(
     assert process.returncode == 130
     line = err.decode().strip()
     match = re.fullmatch(
-        r"lorary: interrupted\. ([0-9.]+) (?:[kM]B )?of 3\.0 MB of noir\.safetensors were kept\. "
+        r"lorary: interrupted\. ([0-9.]+) (?:[kM]B )?of 3\.0 MB of noir\.safetensors was kept\. "
         r"Run the same command again to resume\.",
         line,
     )

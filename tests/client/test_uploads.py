@@ -143,7 +143,7 @@ def test_a_push_says_that_it_goes_on(run: Run, fake: FakeHub, tmp_path: Path, lo
     ran = run("push", lora, "--to", "ada/noir")
     there = share_of_bytes(fake.part_bytes, len(data))
     assert ran.code == 0
-    assert f"resuming noir.safetensors: {there} were already uploaded" in ran.err
+    assert f"resuming noir.safetensors: {there} was already uploaded" in ran.err
     fresh = tmp_path / "fresh.json"
     fresh.write_text(f'{{"seed": {random.Random(1).random()}}}')
     assert "going on" not in run("push", lora, fresh, "--to", "ada/fresh").err

@@ -167,7 +167,7 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
         assert sent == []
         assert page.locator("form[data-ok]").count() == 0
     page.set_input_files("#file", path)
-    page.wait_for_selector("[data-upload-note]:has-text('were already sent')")
+    page.wait_for_selector("[data-upload-note]:has-text('was already sent')")
     require_all_sent(page, path)
     assert not before & set(sent)
     assert "not published yet" not in page.inner_text("main")
@@ -203,7 +203,7 @@ def test_parts_are_compared_where_a_file_is_too_large_to_hash_at_once(
     assert len(sent) == -(-twin.stat().st_size // PART)  # a new upload, and all of it
     sent.clear()
     page.set_input_files("#file", path)
-    page.wait_for_selector("[data-upload-note]:has-text('were already sent')")
+    page.wait_for_selector("[data-upload-note]:has-text('was already sent')")
     require_all_sent(page, path)
     assert not before & set(sent)
 

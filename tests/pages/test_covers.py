@@ -110,7 +110,7 @@ def test_the_owner_chooses_a_strength_of_the_sweep(
     assert f'value="{images[0.5].pk}"' in page
     as_ada.post(PLACE, {"image": images[0.5].pk})
     assert cover_id(noir) == images[0.5].pk
-    assert "You chose the cover that lists show." in shown(as_ada)
+    assert "Lists show the cover that you chose." in shown(as_ada)
 
 
 def test_visitors_are_not_offered_a_choice(client: Client, v1: Version) -> None:

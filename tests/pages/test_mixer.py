@@ -590,7 +590,7 @@ def test_what_cannot_be_a_pack_is_said_and_leaves_none_behind(as_ada: Client, in
         (f"{place}&mute=ada/noir@v1", {"title": "x"}, "The mix is empty."),
         (f"{place}&steps=many", {"title": "x"}, "Enter a whole number."),
         (f"{place}&width=64", {"title": "x"}, "height: Set width and height, or neither."),
-        (f"{place}&layer=bob/ink@v1", {"title": "x"}, "bob/ink: This file is a part already."),
+        (f"{place}&layer=bob/ink@v1", {"title": "x"}, "bob/ink: This file is already a part."),
     ):
         answer = as_ada.post(path, form)
         assert answer.status_code == 400, path

@@ -68,7 +68,7 @@ def test_the_sheet_is_the_hero_and_pairs_follow(client: Client, sheet: Render) -
 def test_an_open_sheet_says_how_far_it_is_and_refreshes(client: Client, dusk: PackVersion) -> None:
     packs.sheet(dusk, "running", shots=2)
     page = text(client)
-    assert "2 of 4 pictures of the cover sheet are rendered." in page
+    assert "2 of 4 pictures of the cover sheet rendered." in page
     assert f'data-hx-get="{PLACE}" data-hx-select="#sheets"' in page
 
 
@@ -166,7 +166,7 @@ def test_earlier_figures_are_shown_while_the_report_is_renewed(
 ) -> None:
     report = packs.report(sheet, state="queued")
     page = text(client)
-    assert "They are being renewed." in page
+    assert "New ones are being measured." in page
     assert "62 of 100" in page
     type(report).objects.update(state="failed", reason="The base is gone.")
     assert "It could not be repeated. The base is gone." in text(client)

@@ -97,7 +97,7 @@ def test_running_pictures_are_asked_for_again(client: Client, v1: Version) -> No
     render(v1, "running", 3)
     page = panel(client)
     assert 'data-hx-trigger="every 1s"' in page
-    assert "3 of 20 pictures are rendered" in page
+    assert "3 of 20 pictures rendered" in page
     assert f'/media/covers/{v1.pk}.svg"' in page
 
 

@@ -202,7 +202,7 @@ def test_every_fault_is_told(folder: Path, file: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are(file: Path) -> None:
-    with pytest.raises(CommandError, match=r"no base model “sdxl”\. There are: tiny\."):
+    with pytest.raises(CommandError, match=r"no base model “sdxl”\. Known base models: tiny\."):
         call_command("bases", "verify", "sdxl", "--bases", str(file))
     code, document = asked("verify", "sdxl", "--bases", str(file))
     assert (code, document["error"]["code"]) == (1, "base_unavailable")

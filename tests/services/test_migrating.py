@@ -151,7 +151,7 @@ def test_a_migration_that_gets_no_lock_ends_and_leaves_all_as_it_was(
         assert "got no lock in 3 tries" in complained
         assert "(report from 127.0.0.1 idle in transaction, for" in complained
         assert "has locked registry_adapter" in complained
-        assert "run the command again" in complained
+        assert "Run the command again" in complained
         assert "are missing" not in complained
         assert reader.execute(count.encode()).fetchone() == triggers
         applied = "SELECT 1 FROM django_migrations WHERE name LIKE '0043_events%'"

@@ -174,7 +174,7 @@ class SearchQuery(PageQuery):
 
     repeated = ("tag", "permission")
     q = TextParameter(
-        200, "Words that must all occur, phrases, fields and more, see the page on search."
+        200, "Words that must all occur, phrases, fields and more; see the page on search."
     )
     family = ChoiceParameter(list(FAMILIES), "Base model, such as `sdxl` or `flux1`.")
     kind = ChoiceParameter(Kind.choices)
@@ -194,7 +194,7 @@ class SearchQuery(PageQuery):
         child=Choice(choices=list(PERMISSIONS), allow_blank=True),
         default=list,
         max_length=MAX_CHOSEN,
-        help_text="What the licence permits, if only under conditions; repeat it for more.",
+        help_text="What the licence permits, even if only under conditions; repeat it for more.",
     )
     parts = ChoiceParameter(list(PARTS), "Trained parts.")
     trainer = TextParameter(64, "Program in the metadata, such as `OneTrainer`.")

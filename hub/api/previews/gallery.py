@@ -172,7 +172,7 @@ class VersionSamples(_Answering, VersionEndpoint, RawEndpoint):
         responses={202: SampleOut},
     )
     def post(self, request: Request, owner: str, name: str, version: str) -> Response:
-        """Upload a gallery image or short video as the body; a worker checks it, see `state`.
+        """Upload a gallery image or short video as the body; a worker checks it (see `state`).
 
         PNG, JPEG and WebP up to 20 MiB and 40 million pixels; MP4 and WebM up to 64 MiB, 1080p
         and 20 seconds. Files are re-encoded, without metadata or sound.

@@ -112,7 +112,11 @@ class Relatives(_OfRelatives):
         """
         data = self.body(SketchIn)
         if data["form"] != FORM:
-            raise Invalid(_("This hub compares sketches of the form %(n)d.") % {"n": FORM})
+            text = _(
+                "This hub compares only sketches of form %(n)d. Install the client of this hub: "
+                "“Help” has the command."
+            )
+            raise Invalid(text % {"n": FORM})
         facts = Facts(data["dtype"], data["naming"], data["run"])
         return self.relatives(relatives.of_sketch(self.viewer, _weights(data["weights"]), facts))
 

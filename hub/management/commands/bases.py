@@ -35,7 +35,7 @@ COLUMNS = ("id", "family", "size", "steps", "device", "dtype", "offload", "here"
 
 
 class Command(BaseCommand):
-    help = "List the base models that previews are rendered with; check, open, measure them."
+    help = "List the base models that previews are rendered with; check, open or measure them."
     requires_system_checks: list[str] = []  # no database; an invalid bases file is reported here
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -109,7 +109,7 @@ def _chosen(file: object, names: Sequence[str]) -> list[Base]:
     try:
         return [bases.get(name) for name in dict.fromkeys(names)]
     except BaseUnavailable as error:
-        msg = f"{error} There are: {', '.join(bases.by_id) or 'none'}."
+        msg = f"{error} Known base models: {', '.join(bases.by_id) or 'none'}."
         raise BaseUnavailable(msg) from error
 
 

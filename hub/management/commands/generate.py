@@ -56,7 +56,7 @@ class Command(BaseCommand):
         """Add the adapters, and print the number of rows."""
         if Adapter.objects.exists() and not options["yes"]:
             msg = (
-                "This hub has adapters. Generated ones cannot be removed again; "
+                "This hub has adapters. Generated ones cannot be removed; "
                 "use another LORARY_DATA, or --yes to add them here."
             )
             raise CommandError(msg)

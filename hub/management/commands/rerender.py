@@ -49,7 +49,7 @@ class Command(BaseCommand):
         """Find outdated previews, start renders, and report."""
         family, is_dry = options["family"], options["dry_run"]
         if family and family not in FAMILIES:
-            msg = f"There is no base model “{family}”. Known are: {', '.join(FAMILIES)}."
+            msg = f"There is no base model “{family}”. Known base models: {', '.join(FAMILIES)}."
             raise CommandError(msg)
         adapter = named(Adapter.objects.all(), options["adapter"]) if options["adapter"] else None
         pack = named(Pack.objects.all(), options["pack"]) if options["pack"] else None

@@ -39,7 +39,8 @@ verify  read files and compare their sha256: 100 of them, --sample N or --all. W
         --all, it also reads files that only old backups have
 copy    copy every file to another store and verify it there; repeatable, while the hub runs
 mend    verify every file, and copy missing or damaged ones from another store (--from)
-move    with the hub stopped: copy the rest and open uploads, verify that all files exist, switch
+move    with the hub stopped: copy the remaining files and the open uploads, verify that every
+        file exists, and switch to the new store
 
 A URL is what LORARY_STORAGE takes: file:///path or s3://bucket/prefix?endpoint=…
 

@@ -30,7 +30,7 @@ Examples:
 
 
 class Command(BaseCommand):
-    help = "Create an access token of a user and print it, or revoke all of them."
+    help = "Create an access token for a user and print it, or revoke all of them."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from hub.setting_checks import TAG
 EPILOG = """\
 Run it with the new release, before `manage.py migrate`. It changes nothing.
 
-migrations   which are pending, and whether processes of the release before can run meanwhile
+migrations   which are pending, and whether processes of the previous release can keep running
 space        size of the database, and what a migration can need
 workers      workers of another release
 backup       age of the newest complete backup, with --backups

@@ -52,7 +52,7 @@ class Command(BaseCommand):
         known = {worker.name: worker for worker in Worker.objects.all()}
         if unknown := [name for name in names if name not in known]:
             there = ", ".join(known) or "none"
-            message = f"There is no worker “{unknown[0]}”. There are: {there}."
+            message = f"There is no worker “{unknown[0]}”. Current workers: {there}."
             raise CommandError(message)
         if options["verb"] != "list":
             if bool(names) == options["all"]:

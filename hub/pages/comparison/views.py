@@ -263,7 +263,7 @@ def _chosen(
 def _trouble(found: Previews) -> str:
     if found.images:
         return ""
-    return found.reason or _("it has not been rendered yet")
+    return found.reason.rstrip(".") or _("it has not been rendered yet")
 
 
 def _facts(first: Version, second: Version) -> list[Fact]:

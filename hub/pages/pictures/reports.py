@@ -147,7 +147,7 @@ def _renewal(report: Report) -> str:
             "These figures are from an earlier measurement. It could not be repeated. %(reason)s"
         )
         return text % {"reason": report.reason}
-    return _("These figures are from an earlier measurement. They are being renewed.")
+    return _("These figures are from an earlier measurement. New ones are being measured.")
 
 
 def _unknown() -> str:

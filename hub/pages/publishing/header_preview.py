@@ -209,7 +209,7 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
     return _(
         "So far, %(name)s has been for %(before)s, but this file fits %(now)s. The new version "
         "will not work for users who update. Publish the file as a separate adapter, unless "
-        "that is what you want."
+        "you mean to change the base model."
     ) % {
         "name": target.full_name,
         "before": family_label(latest.family),

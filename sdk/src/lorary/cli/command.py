@@ -126,7 +126,7 @@ def add_limit(parser: Parser, most: int, verb: str = "") -> None:
 
 def _limit(text: str) -> int:
     if not text.isdecimal():
-        message = f"“{text}” is not a number, 0 or more"
+        message = f"“{text}” is not a whole number of at least 0"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 

@@ -284,7 +284,7 @@ def is_hub_chosen(home: Path) -> bool:
 def _named(credentials: Credentials, name: str) -> str:
     if name in credentials.hubs:
         return check_endpoint(credentials.hubs[name])
-    listed = f"It has {', '.join(sorted(credentials.hubs))}. " if credentials.hubs else ""
+    listed = f"Known hubs: {', '.join(sorted(credentials.hubs))}. " if credentials.hubs else ""
     msg = (
         f"This computer has no hub with the name “{name}”. {listed}"
         f"Add it with `lorary hub add {name} https://…`."

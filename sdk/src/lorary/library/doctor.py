@@ -131,7 +131,7 @@ def _cache() -> Iterator[Check]:
     used = sum(one.size_bytes for one in files)
     message = (
         f"{cache.root}: {len(files):,} files ({unfinished:,} unfinished), {count_bytes(used)}; "
-        f"{count_bytes(free)} are free"
+        f"{count_bytes(free)} is free"
     )
     if free < _LEAST_FREE_BYTES:
         message += ". `lorary cache prune` makes room"

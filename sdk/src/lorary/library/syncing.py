@@ -404,7 +404,7 @@ class Sync:
             bare += is_first and not any(step.path.endswith(PREVIEWS) for step in steps)
         if bare and not self._options.dry_run:
             have = "has" if bare == 1 else "have"
-            _log.info("%d of the new files %s no picture yet; a later sync adds it.", bare, have)
+            _log.info("%d of the new files %s no picture yet; a later sync adds one.", bare, have)
 
     def _changed_beside(self, failed: Iterable[str]) -> Iterator[Step]:
         """Yield the sidecars of failed weights that a person or a tool changed."""

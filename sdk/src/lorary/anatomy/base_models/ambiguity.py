@@ -114,7 +114,7 @@ def _has_one_width(family: Family, seen: Survey) -> bool:
 
 def _width_doubt(family: Family, sharing: int, seen: Survey) -> Evidence:
     text = (
-        f"{sharing} known models share the names of these layers, and there are too few of them "
+        f"{sharing} known models share the names of these layers, and there are too few layers "
         f"for their width alone to prove {family_title(family.id)}."
     )
     return Evidence("width", text, tuple(group.name for group in seen.groups[:5]))

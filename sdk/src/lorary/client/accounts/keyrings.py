@@ -59,5 +59,5 @@ def _opened() -> Iterator[Any]:
         yield keyring
     except errors.KeyringError as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
-        msg = f"The keyring cannot be used: {reason}. Unlock it, or: {_OTHERWISE}"
+        msg = f"The keyring cannot be used: {reason}. Unlock it, or do without it: {_OTHERWISE}"
         raise SettingInvalid(msg) from error

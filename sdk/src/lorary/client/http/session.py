@@ -306,7 +306,7 @@ class Session:
             message = f"The hub redirects this request to {url[:200]}. Use that address instead."
             raise BadAnswer(message, status=response.status)
         if origin.scheme == "https" and url.startswith("http:"):
-            msg = "The hub redirects to an address without encryption."
+            msg = "The hub redirects to an address without encryption. Tell its administrator."
             raise BadAnswer(msg)
         if _origin_of(url) != origin:
             request = replace(request, headers=_abroad(request.headers, response))

@@ -224,7 +224,7 @@ def _versions(args: Namespace) -> int:
         for alias in aliases:
             if revisions.get(alias.version, alias.revision) != alias.revision:
                 what = f"{alias.name} points to revision {alias.revision[:12]}"
-                has = f"which has the weights of {alias.version} but different other files"
+                has = f"which has the weights of {alias.version}, but other files differ"
                 note(plain(f"lorary: {what}, {has}"))
     else:
         note("lorary: no versions yet")

@@ -262,7 +262,7 @@ def _show_version(hub: Hub, pulled: Pulled, *, as_json: bool) -> None:
 def _kept(progress: Progress) -> str:
     """Return what an interrupted pull keeps, and how to resume it."""
     here = share_of_bytes(progress.done, progress.total)
-    return f"{here} of {plain(progress.name)} were kept. Run the same command again to resume."
+    return f"{here} of {plain(progress.name)} was kept. Run the same command again to resume."
 
 
 def _document(pulled: Pulled) -> dict[str, object]:

@@ -290,7 +290,7 @@ class _Resumptions:
             here = progress.total if progress.stage == "check" else progress.done
             if here:
                 amount = share_of_bytes(here, progress.total)
-                note(f"lorary: resuming {plain(progress.name)}: {amount} were already uploaded")
+                note(f"lorary: resuming {plain(progress.name)}: {amount} was already uploaded")
         self._draw(progress)
 
 

@@ -35,7 +35,8 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--strengths",
         metavar="LIST",
-        help="a number for each file, such as 0.8,0.5 or =-0.5,1; by default 1 for each",
+        help="a number for each file, such as 0.8,0.5; if the first is negative, write "
+        "--strengths=-0.5,1; by default 1 for each",
     )
     parser.add_argument(
         "--mode", choices=MODES, default=MODES[0], help="how to merge; by default the exact sum"

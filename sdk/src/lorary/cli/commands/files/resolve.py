@@ -125,7 +125,7 @@ def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[Lor
     if not versions:
         note(f"Nothing was found for {PROJECT}.")
         return errors
-    what = f"{len(added)} added to {PROJECT}" if added else f"{PROJECT} has what was found"
+    what = f"{len(added)} added to {PROJECT}" if added else f"{PROJECT} already has what was found"
     note(f"{what}{'' if errors else '; run “lorary sync” to get the files'}.")
     return errors
 
