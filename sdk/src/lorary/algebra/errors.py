@@ -21,7 +21,7 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
         "extra_tensors": "The file has tensors that are not part of an adapter.",
         "families_differ": "The files are for different base models.",
         "family_unknown": "The names of the base model's modules are not known.",
-        "files_differ": "The two checkpoints have no weights in common.",
+        "files_differ": "The two checkpoints have no weights in common, or only equal ones.",
         "metadata_invalid": "A metadata value breaks a rule of ModelSpec.",
         "modules_differ": "A module has different sizes in two files.",
         "names_alias": "Two tensors of a file have the same role in one module.",

@@ -84,7 +84,7 @@ COMMANDS = {
         "Show what a version does to pictures: whether it keeps the subject, gives every subject\n"
         "the same look, changes nothing without its trigger words and leaves other prompts alone.\n"
         "The hub measures this on pictures that it renders itself. For a pack, it measures the\n"
-        "cover sheet: whether subjects are kept and look alike.",
+        "cover sheet: whether its subjects are kept and whether they look alike.",
         "  lorary report studio/noir\n"
         "  lorary report pack:studio/dusk --variant sdxl\n"
         "  lorary report studio/noir@v3 --json | jq .figures.leak.value",
