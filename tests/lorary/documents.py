@@ -98,6 +98,7 @@ DOCUMENT: dict[str, Any] = {
         "license": Maybe(str),
         "usage_hint": Maybe(str),
         "recommended_strength": Maybe(NUMBER),
+        "tags": [str],
         "names": [str],
     },
     "findings": [

@@ -158,6 +158,17 @@ def test_tags_of_the_captions_are_offered_and_taken_if_chosen(as_ada: Client, ad
     assert list(names) == ["night", "river"]
 
 
+def test_tags_of_the_file_are_chosen_unless_removed(as_ada: Client, ada: User) -> None:
+    data = kohya(SD1, metadata={"modelspec.tags": "Ink,  Night  City, ink, <b>, "})
+    page = read(as_ada, data, "ink.safetensors")
+    assert re.findall(r'name="tag" value="([^"]*)"', page) == ["ink", "night city"]
+    fields = fields_of(page)
+    assert fields["tag"] == ["ink", "night city"]
+    fields |= {"upload": [str(catalogue.accept(ada, data, "ink.safetensors").public_id)]}
+    as_ada.post("/publish", fields | {"tag": ["night city"]})
+    assert [tag.name for tag in Adapter.objects.get().tags.all()] == ["night city"]
+
+
 @pytest.mark.parametrize(
     ("stated", "chosen"), [("cc-by-4.0", "CC-BY-4.0"), ("do what you like", ""), ("", "")]
 )

@@ -221,6 +221,11 @@ class MetadataOut(serializers.Serializer[Any]):
     license = serializers.CharField(allow_null=True)
     usage_hint = serializers.CharField(allow_null=True)
     recommended_strength = serializers.FloatField(allow_null=True)
+    tags = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="The author's tags (`modelspec.tags`); absent in documents of earlier releases.",
+    )
     names = serializers.ListField(
         child=serializers.CharField(), help_text="The first hundred keys; values stay in the file."
     )

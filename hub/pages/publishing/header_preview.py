@@ -56,7 +56,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A suggested trigger phrase."""
+    """A suggested trigger phrase or tag; ``is_taken``: whether the form selects it at first."""
 
     text: str
     note: str

@@ -113,13 +113,13 @@ def kind_proof(reading: Reading) -> Proof:
 
 
 def tags_of(reading: Reading) -> list[Word]:
-    """Return frequent tags of the training captions that can be tags of the adapter."""
-    tags = reading.document.get("common_tags") or ()
-    return [
-        Word(tag["text"], f"{tag['share']:.0%}", is_taken=False)
-        for tag in tags
-        if is_tag(tag["text"])
-    ]
+    """Return what can be tags of the adapter: the author's tags, then frequent ones of captions."""
+    own = (reading.document.get("metadata") or {}).get("tags") or ()
+    frequent = reading.document.get("common_tags") or ()
+    notes = dict.fromkeys(own, _("tag of the file"))
+    for tag in frequent:
+        notes.setdefault(tag["text"], f"{tag['share']:.0%}")
+    return [Word(text, note, text in own) for text, note in notes.items() if is_tag(text)]
 
 
 def licence_of(claimed: str | None) -> str:

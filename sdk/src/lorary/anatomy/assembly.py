@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.alphas import Alphas
 
 _MOST_NAMES = 100
+_MOST_TAGS = 30
 _MOST_BLOCKS = 1_000  # maximum number of blocks; the deepest models have a few hundred
 _FILE_NAME_CHARS = 500
 
@@ -163,8 +164,16 @@ def _notes(metadata: Mapping[str, str], training: Mapping[str, object]) -> Notes
         license=_text(metadata, "modelspec.license"),
         usage_hint=_text(metadata, "modelspec.usage_hint", most=2_000),
         recommended_strength=recommended_strength(metadata),
+        tags=_tags(metadata),
         names=tuple(safe_name(key) for key in list(metadata)[:_MOST_NAMES]),
     )
+
+
+def _tags(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the tags of ``modelspec.tags``, which are separated by commas (ModelSpec 1.0.0)."""
+    text = first_text(metadata, "modelspec.tags", most=2_000) or ""
+    found = (" ".join(tag.casefold().split()) for tag in text.split(","))
+    return tuple(dict.fromkeys(tag for tag in found if tag))[:_MOST_TAGS]
 
 
 def _text(metadata: Mapping[str, str], key: str, most: int = 200) -> str | None:

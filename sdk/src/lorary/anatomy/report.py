@@ -176,6 +176,7 @@ class Notes:
         license: The licence that the metadata claims.
         usage_hint: The author's usage hint.
         recommended_strength: Strength that the author recommends.
+        tags: The first of the author's tags, in lower case.
         names: The first keys, without invisible characters.
     """
 
@@ -188,11 +189,12 @@ class Notes:
     license: str | None
     usage_hint: str | None
     recommended_strength: float | None
+    tags: tuple[str, ...]
     names: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON values."""
-        fields = asdict(self) | {"names": list(self.names)}
+        fields = asdict(self) | {"tags": list(self.tags), "names": list(self.names)}
         return {"keys": fields.pop("keys"), "bytes": fields.pop("size_bytes"), **fields}
 
 
