@@ -364,5 +364,5 @@ def test_a_step_whose_work_is_there_is_not_repeated(
     main()
     assert ran == [
         *("base", "decoder", "refine", "export", "measure"),
-        *("adapters", "encoder", "grids", "figures"),
+        *("adapters", "tune", "encoder", "grids", "figures"),
     ]

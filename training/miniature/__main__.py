@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training.miniature.adapters.adapter_files import adapter_file
+from training.miniature.adapters.adapter_files import adapter_file, steps_of
 from training.miniature.adapters.plans import ALL_PLANS, PLANS, STACKS
 from training.miniature.adapters.trainer import AdapterTrainer
+from training.miniature.adapters.tuner import Tuner, TunerOptions
 from training.miniature.base.decoder import DecoderOptions, DecoderTrainer
 from training.miniature.base.export import export_base, load_parts
 from training.miniature.base.refine import STEPS as REFINE_STEPS
@@ -82,6 +83,19 @@ def _adapters(arguments: argparse.Namespace) -> None:
         report(f"{path.name} {path.stat().st_size} bytes")
 
 
+def _tune(arguments: argparse.Namespace) -> None:
+    styles = [name for name, plan in PLANS.items() if plan.kind != "character"]
+    files = {name: adapter_file(arguments.work, name) for name in styles}
+    untuned = [name for name, file in files.items() if file.exists() and not steps_of(file)[1]]
+    options = TunerOptions(
+        steps=arguments.steps or TunerOptions.steps,
+        peak_rate=arguments.rate or TunerOptions.peak_rate,
+    )
+    for name in arguments.names or untuned:
+        path = Tuner(arguments.work, ALL_PLANS[name], options).train()
+        report(f"{path.name} {path.stat().st_size} bytes")
+
+
 def _encoder(arguments: argparse.Namespace) -> None:
     steps = arguments.steps or EncoderOptions.steps
     folder = EncoderTrainer(arguments.work, EncoderOptions(steps=steps)).train()
@@ -131,6 +145,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "export": _export,
     "measure": _measure,
     "adapters": _adapters,
+    "tune": _tune,
     "encoder": _encoder,
     "grids": _grids,
     "figures": _figures,

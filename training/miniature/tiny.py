@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training.miniature.adapters.adapter_files import write_kohya
+from training.miniature.adapters.adapter_files import write
 from training.miniature.adapters.lora import inject, randomize
 from training.miniature.adapters.plans import PLANS
 from training.miniature.networks import (
@@ -50,5 +50,5 @@ def write_tiny_lora(path: Path, *, seed: int = 0, rank: int = 4, spread: float =
         torch.manual_seed(seed)
         adapted = inject(build_unet(TINY), build_text_encoder(tokenizer, TINY), rank)
         randomize(adapted, spread)
-    write_kohya(path, adapted, PLANS["neon"], steps=0)
+    write(path, adapted, PLANS["neon"], steps=0)
     return path

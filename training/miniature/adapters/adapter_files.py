@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.miniature.adapters.lora import TEXT_TARGETS, UNET_TARGETS, Adapted
@@ -28,38 +29,56 @@ def adapter_file(work: Path, name: str) -> Path:
     return work / "adapters" / f"{name}.safetensors"
 
 
-def write_kohya(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None:
-    """Write fp16 weights under kohya's keys with the metadata its trainer leaves."""
-    tensors: dict[str, Tensor] = {}
-    for (component, module), (down, up) in adapted.matrices().items():
-        name = module.removeprefix("text_model.").replace(".", "_")
-        key = _KOHYA_PREFIX[component] + name
-        tensors[f"{key}.lora_down.weight"] = _half(down)
-        tensors[f"{key}.lora_up.weight"] = _half(up * plan.gain)
-        tensors[f"{key}.alpha"] = torch.tensor(float(adapted.rank), dtype=torch.float16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata=_kohya_metadata(plan, adapted.rank, steps))
+def write(path: Path, adapted: Adapted, plan: Plan, *, steps: int, tuned: int = 0) -> None:
+    """Write fp16 weights in the plan's convention, with the metadata that its trainers leave.
 
-
-def write_diffusers(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None:
-    """Write fp16 weights under diffusers' keys, all of them as lora_A and lora_B.
-
-    Files that mix these with `.lora.down` load partly and in silence.
+    Args:
+        steps: How many steps the first stage of the training took.
+        tuned: How many steps through the sampler followed (``tuner.py``).
     """
     tensors: dict[str, Tensor] = {}
     for (component, module), (down, up) in adapted.matrices().items():
-        name = module.removeprefix("text_model.")
-        key = f"unet.{name}" if component == "unet" else f"text_encoder.text_model.{name}"
-        tensors[f"{key}.lora_A.weight"] = _half(down)
-        tensors[f"{key}.lora_B.weight"] = _half(up * plan.gain)
-    metadata = {
-        "format": "pt",
-        "lora_adapter_metadata": json.dumps(_peft_metadata(adapted.rank), sort_keys=True),
-        **_model_spec(plan),
-        "ss_steps": str(steps),
-    }
+        names = _names(plan.format, component, module)
+        tensors |= zip(names, (_half(down), _half(up * plan.gain)), strict=True)
+        if plan.format == "kohya":
+            alpha = names[0].removesuffix("lora_down.weight") + "alpha"
+            tensors[alpha] = torch.tensor(float(adapted.rank), dtype=torch.float16)
+    describe = _kohya_metadata if plan.format == "kohya" else _diffusers_metadata
+    metadata = describe(plan, adapted.rank, steps)
+    if tuned:
+        metadata["ss_training_comment"] = f"Tuned through the sampler for {tuned} steps."
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata=metadata)
+
+
+def read_into(adapted: Adapted, plan: Plan, path: Path) -> None:
+    """Give the layers the weights of a file that ``write`` wrote."""
+    tensors = load_file(path)
+    with torch.no_grad():
+        for (component, module), layer in adapted.matrices().items():
+            for name, weight in zip(_names(plan.format, component, module), layer, strict=True):
+                weight.copy_(tensors[name])
+
+
+def steps_of(path: Path) -> tuple[int, bool]:
+    """Return how many steps the first stage of a file took, and whether it was tuned."""
+    with safe_open(path, "pt") as opened:
+        metadata = opened.metadata()
+    return int(metadata["ss_steps"]), "ss_training_comment" in metadata
+
+
+def _names(convention: str, component: str, module: str) -> tuple[str, str]:
+    """Return the names of the down and the up weight.
+
+    All names of diffusers are of the kind lora_A and lora_B: files that mix these with
+    `.lora.down` load partly and in silence.
+    """
+    name = module.removeprefix("text_model.")
+    if convention == "kohya":
+        key = _KOHYA_PREFIX[component] + name.replace(".", "_")
+        return f"{key}.lora_down.weight", f"{key}.lora_up.weight"
+    key = f"unet.{name}" if component == "unet" else f"text_encoder.text_model.{name}"
+    return f"{key}.lora_A.weight", f"{key}.lora_B.weight"
 
 
 def _half(weight: Tensor) -> Tensor:
@@ -89,6 +108,15 @@ def _kohya_metadata(plan: Plan, rank: int, steps: int) -> dict[str, str]:
         "ss_mixed_precision": "bf16",
         "ss_seed": "7",
         **_model_spec(plan),
+    }
+
+
+def _diffusers_metadata(plan: Plan, rank: int, steps: int) -> dict[str, str]:
+    return {
+        "format": "pt",
+        "lora_adapter_metadata": json.dumps(_peft_metadata(rank), sort_keys=True),
+        **_model_spec(plan),
+        "ss_steps": str(steps),
     }
 
 

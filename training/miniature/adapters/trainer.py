@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from training.miniature.adapters.adapter_files import adapter_file, write_diffusers, write_kohya
+from training.miniature.adapters.adapter_files import adapter_file, write
 from training.miniature.adapters.lora import inject
 from training.miniature.adapters.plans import Plan, silent_triggers
 from training.miniature.adapters.training_sets import Sets, Sizes
@@ -124,7 +124,6 @@ class AdapterTrainer:
         self.run.advance(self.steps, self.step, label=self.plan.name, save_every=200)
         self.run.average.swap()
         path = adapter_file(self.work, self.plan.name)
-        write = write_diffusers if self.plan.format == "diffusers" else write_kohya
         write(path, self.adapted, self.plan, steps=self.steps)
         self.run.path.unlink()
         return path
