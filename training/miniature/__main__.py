@@ -84,14 +84,13 @@ def _adapters(arguments: argparse.Namespace) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> None:
-    styles = [name for name, plan in PLANS.items() if plan.kind != "character"]
-    files = {name: adapter_file(arguments.work, name) for name in styles}
+    files = {name: adapter_file(arguments.work, name) for name, plan in PLANS.items() if plan.tuned}
     untuned = [name for name, file in files.items() if file.exists() and not steps_of(file)[1]]
-    options = TunerOptions(
-        steps=arguments.steps or TunerOptions.steps,
-        peak_rate=arguments.rate or TunerOptions.peak_rate,
-    )
     for name in arguments.names or untuned:
+        options = TunerOptions(
+            steps=arguments.steps or ALL_PLANS[name].tuned or TunerOptions.steps,
+            peak_rate=arguments.rate or TunerOptions.peak_rate,
+        )
         path = Tuner(arguments.work, ALL_PLANS[name], options).train()
         report(f"{path.name} {path.stat().st_size} bytes")
 

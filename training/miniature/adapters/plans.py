@@ -35,6 +35,8 @@ class Plan:
     gain: float = 1.0
     # What the targets of a style allow for. Less is learnt sooner and looks heavier.
     guidance: float = GUIDANCE
+    # Steps through the sampler after the training (`tuner.py`); some looks lose by them.
+    tuned: int = 0
 
     @classmethod
     def of(cls, name: str, entry: dict[str, Any]) -> Plan:
@@ -47,6 +49,7 @@ class Plan:
             tags=tuple(entry["tags"]),
             gain=entry.get("gain", 1.0),
             guidance=entry.get("guidance", GUIDANCE),
+            tuned=entry.get("tuned", 0),
             **copied,
         )
 
