@@ -46,8 +46,8 @@ def test_an_alias_of_a_newer_card_is_listed_at_the_version_with_its_weights(
     one, two = done.out.splitlines()[1:]
     assert (one.split()[5], two.split()[5]) == ("stable", "main")
     assert done.err == (
-        "lorary: main points to revision aaaaaaaaaaaa, which has the weights of v2 but different "
-        "other files\n"
+        "lorary: main points to revision aaaaaaaaaaaa, which has the weights of v2, but other "
+        "files differ\n"
     )
     rows = run("versions", NAME, "--json").documents
     assert {row["version"]: row["aliases"] for row in rows} == {"v1": ["stable"], "v2": ["main"]}
