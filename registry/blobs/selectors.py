@@ -103,21 +103,17 @@ def taken_down_in(adapter: Adapter, blobs: Iterable[Blob]) -> dict[int, Version]
     Returns:
         Blob id → the version with which the weights were taken down.
     """
-    rows = adapter.versions.filter(state=VersionState.WITHDRAWN, is_takedown=True)
+    withdrawn = adapter.versions.filter(state=VersionState.WITHDRAWN, is_takedown=True)
     taken = {
         pk: version
-        for version in rows
+        for version in withdrawn
         for pk in version.files.filter(role=FileRole.WEIGHTS).values_list("blob", flat=True)
     }
     if not taken:
         return {}
     pks = {blob.pk for blob in blobs}
     hashes = BlobHash.objects.filter(kind__in=SAME_WEIGHTS, blob__in={*taken, *pks})
-    alike: dict[tuple[str, str], set[int]] = {}
-    for pk, *key in hashes.values_list("blob", "kind", "value"):
-        alike.setdefault((key[0], key[1]), set()).add(pk)
-    found = {pk: taken[pk] for pk in pks & taken.keys()}
-    for same in alike.values():
-        for pk in same & pks:
-            found.update((pk, taken[other]) for other in sorted(same & taken.keys())[:1])
-    return found
+    rows = list(hashes.values_list("blob", "kind", "value"))
+    known = {(kind, value): taken[pk] for pk, kind, value in rows if pk in taken}
+    alike = {pk: known[kind, value] for pk, kind, value in rows if (kind, value) in known}
+    return {pk: version for pk, version in (alike | taken).items() if pk in pks}
