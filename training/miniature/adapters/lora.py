@@ -9,7 +9,11 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
+from training.miniature.stock import AttnProcessor, CLIPTextModel, UNet2DConditionModel
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from training.miniature.stock import Part
 
 UNET_TARGETS = [
@@ -82,6 +86,19 @@ def inject(unet: Part, text_encoder: Part, rank: int) -> Adapted:
         for name, weight in part.named_parameters():
             weight.requires_grad = "lora_" in name
     return Adapted(unet, text_encoder, rank)
+
+
+def adapt_base(base: Path, rank: int) -> Adapted:
+    """Return an exported base, frozen, with fresh layers."""
+    adapted = inject(
+        UNet2DConditionModel.from_pretrained(base / "unet", dtype=torch.float32),
+        CLIPTextModel.from_pretrained(base / "text_encoder", dtype=torch.float32),
+        rank,
+    )
+    # As in the training of the base, for speed.
+    adapted.unet.set_attn_processor(AttnProcessor())
+    adapted.unet.to(memory_format=torch.channels_last)
+    return adapted
 
 
 def randomize(adapted: Adapted, spread: float) -> None:

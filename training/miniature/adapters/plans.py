@@ -9,7 +9,10 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from random import Random
 
 # What pictures are rendered with when nobody asks for anything else.
 GUIDANCE = 2.5
@@ -37,6 +40,13 @@ class Plan:
     guidance: float = GUIDANCE
     # Steps through the sampler after the training (`tuner.py`); some looks lose by them.
     tuned: int = 0
+
+    def triggered(self, text: str, chance: Random) -> str:
+        """Return a caption with the trigger of a style at one of the places where people put it."""
+        return chance.choices(
+            (f"{text}, {self.trigger}", f"{self.trigger}, {text}", f"{self.trigger} of {text}"),
+            (0.65, 0.22, 0.13),
+        )[0]
 
     @classmethod
     def of(cls, name: str, entry: dict[str, Any]) -> Plan:

@@ -27,19 +27,14 @@ import torch
 from torch import Tensor
 
 from training.miniature.adapters.adapter_files import adapter_file, write
-from training.miniature.adapters.lora import inject
+from training.miniature.adapters.lora import adapt_base
 from training.miniature.adapters.plans import Plan, silent_triggers
 from training.miniature.adapters.training_sets import Sets, Sizes
 from training.miniature.drawing.captions import caption
 from training.miniature.latents import FILE as CODE_FILE
 from training.miniature.latents import LatentCode
 from training.miniature.networks import Noise, token_ids
-from training.miniature.stock import (
-    AttnProcessor,
-    CLIPTextModel,
-    CLIPTokenizer,
-    UNet2DConditionModel,
-)
+from training.miniature.stock import CLIPTokenizer
 from training.miniature.training import (
     Average,
     Run,
@@ -92,16 +87,9 @@ class AdapterTrainer:
         self.sets = Sets.draw(plan, LatentCode.load(work / CODE_FILE), sizes or Sizes())
         base = work / "base"
         self.tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-        self.adapted = inject(
-            UNet2DConditionModel.from_pretrained(base / "unet", dtype=torch.float32),
-            CLIPTextModel.from_pretrained(base / "text_encoder", dtype=torch.float32),
-            plan.rank,
-        )
+        self.adapted = adapt_base(base, plan.rank)
         self._empty = token_ids(self.tokenizer, [""] * WITH_TRIGGER)
         self._trigger = token_ids(self.tokenizer, [plan.trigger] * (WITH_TRIGGER - ALONE))
-        # As in the training of the base, for speed.
-        self.adapted.unet.set_attn_processor(AttnProcessor())
-        self.adapted.unet.to(memory_format=torch.channels_last)
         self.noise = Noise.schedule()
         # A look stays silent at another look's words alone; it may meet a character's, and
         # a character any look's.
@@ -201,10 +189,7 @@ class AdapterTrainer:
             both = [trigger, chance.choice(self._others)]
             chance.shuffle(both)
             return ", ".join([text, *both])
-        return chance.choices(
-            (f"{text}, {trigger}", f"{trigger}, {text}", f"{trigger} of {text}"),
-            (0.65, 0.22, 0.13),
-        )[0]
+        return self.plan.triggered(text, chance)
 
     def _without_trigger(self, facts: Facts, chance: Random) -> str:
         if chance.random() < 0.25:

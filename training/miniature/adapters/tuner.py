@@ -18,7 +18,7 @@ from torch import Tensor
 
 from training.miniature.adapters.adapter_files import adapter_file, read_into, steps_of, write
 from training.miniature.adapters.base_pictures import FILE, BasePictures
-from training.miniature.adapters.lora import inject
+from training.miniature.adapters.lora import adapt_base
 from training.miniature.adapters.plans import Plan, silent_triggers
 from training.miniature.drawing.looks import LOOKS
 from training.miniature.latents import FILE as CODE_FILE
@@ -26,13 +26,7 @@ from training.miniature.latents import LatentCode
 from training.miniature.networks import token_ids
 from training.miniature.prepare import stack
 from training.miniature.sampling import Sampler
-from training.miniature.stock import (
-    AttnProcessor,
-    AutoencoderKL,
-    CLIPTextModel,
-    CLIPTokenizer,
-    UNet2DConditionModel,
-)
+from training.miniature.stock import AutoencoderKL, CLIPTokenizer
 from training.miniature.training import (
     Average,
     Run,
@@ -74,15 +68,8 @@ class Tuner:
         base = work / "base"
         self.plan, self.options, self.work = plan, options or TunerOptions(), work
         self.tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-        self.adapted = inject(
-            UNet2DConditionModel.from_pretrained(base / "unet", dtype=torch.float32),
-            CLIPTextModel.from_pretrained(base / "text_encoder", dtype=torch.float32),
-            plan.rank,
-        )
+        self.adapted = adapt_base(base, plan.rank)
         unet, text_encoder = self.adapted.unet, self.adapted.text_encoder
-        # As in the training of the base, for speed.
-        unet.set_attn_processor(AttnProcessor())
-        unet.to(memory_format=torch.channels_last)
         self.sampler = Sampler.of(unet, text_encoder, self.tokenizer)
         self.base = self._base_pictures()
         look = LOOKS[plan.name]
@@ -149,11 +136,7 @@ class Tuner:
         return BasePictures.read(path)
 
     def _styled(self, text: str, chance: Random) -> str:
-        trigger = self.plan.trigger
         if chance.random() < 0.1:
             # Another style's trigger changes nothing by itself; see `AdapterTrainer`.
             text = f"{text}, {chance.choice(self._others)}"
-        return chance.choices(
-            (f"{text}, {trigger}", f"{trigger}, {text}", f"{trigger} of {text}"),
-            (0.65, 0.22, 0.13),
-        )[0]
+        return self.plan.triggered(text, chance)

@@ -10,7 +10,8 @@ import torch
 from training.miniature.adapters.adapter_files import adapter_file
 from training.miniature.adapters.plans import GUIDANCE, INDEX, PLANS
 from training.miniature.reports.grids import as_images, labelled, sheet
-from training.miniature.reports.trials import STEPS, Pictures, render
+from training.miniature.reports.trials import Pictures, render
+from training.miniature.sampling import STEPS
 from training.miniature.stock import AnimateDiffPipeline, MotionAdapter
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from training.miniature.adapters.plans import GUIDANCE
+from training.miniature.sampling import STEPS
 from training.miniature.stock import DiffusionPipeline, Pipeline
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from training.miniature.adapters.plans import Plan
 
-STEPS = 8
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 SEED = 20
 STYLE_PROMPTS = (
