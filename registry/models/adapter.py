@@ -219,5 +219,11 @@ class CardHtml(models.Model):
     html = models.TextField(blank=True)
     problem = models.CharField(max_length=16, blank=True)
 
+    class Meta:
+        """Its name in the admin."""
+
+        verbose_name = "card HTML"
+        verbose_name_plural = "card HTML"
+
     def __str__(self) -> str:
         return f"{self.adapter_id} by renderer {self.renderer}"

@@ -160,7 +160,7 @@ def test_failed_pictures_say_why_and_the_owner_may_try_again(
 ) -> None:
     render(v1, "failed", reason="The worker ran out of memory.")
     page = panel(client)
-    assert "Rendering failed: The worker ran out of memory." in page
+    assert "The worker ran out of memory." in page
     assert "Render again" not in page
     client.force_login(ada)
     assert "Render again" in panel(client)
