@@ -52,12 +52,16 @@ def write(path: Path, adapted: Adapted, plan: Plan, *, steps: int, tuned: int = 
 
 
 def read_into(adapted: Adapted, plan: Plan, path: Path) -> None:
-    """Give the layers the weights of a file that ``write`` wrote."""
+    """Give the layers the weights of a file that ``write`` wrote.
+
+    Layers that the file lacks (files of an earlier recipe have no first and last layer) keep theirs.
+    """
     tensors = load_file(path)
     with torch.no_grad():
         for (component, module), layer in adapted.matrices().items():
             for name, weight in zip(_names(plan.format, component, module), layer, strict=True):
-                weight.copy_(tensors[name])
+                if name in tensors:
+                    weight.copy_(tensors[name])
 
 
 def steps_of(path: Path) -> tuple[int, bool]:
