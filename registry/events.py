@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, ...]] = {
         "content_rating_set", "staff_added", "staff_removed", "quota_set", "account_disabled",
         "account_enabled", "account_deleted", "account_exported", "second_factor_added",
         "second_factor_removed", "recovery_code_used", "recovery_codes_renewed",
+        "organisation_created", "member_set", "member_removed",
     ),
     "token": (
         "token_issued", "token_first_used", "token_revoked", "tokens_revoked",

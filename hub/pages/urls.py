@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle
-from hub.pages.accounts import device_login, second_factor, tokens, views
+from hub.pages.accounts import device_login, organisations, second_factor, tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, derived, edits, versions
 from hub.pages.adapters import views as adapters
@@ -117,6 +117,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
     path("settings/password", page(accounts.password), name="password"),
     path("settings/content", page(views.content), name="content"),
+    path("settings/organisations", page(organisations.index), name="organisations"),
+    path("settings/organisations/<str:owner>", page(organisations.show), name="organisation"),
+    path(
+        "settings/organisations/<str:owner>/members/<int:user_id>/remove",
+        page(organisations.remove),
+        name="member-remove",
+    ),
     path("settings/second-factor", page(second_factor.index), name="second-factor"),
     path("settings/tokens", page(tokens.index), name="tokens"),
     path("settings/tokens/revoke", page(tokens.revoke_all), name="tokens-revoke"),
@@ -133,6 +140,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "operator/accounts/<int:user_id>/<str:action>",
         page(operator_accounts.act),
         name="operator-account-act",
+    ),
+    path(
+        "operator/organisations",
+        page(organisations.operator_index),
+        name="operator-organisations",
     ),
     path("operator/blocked", page(blocks.index), name="operator-blocked"),
     path("packs/try", page(pack_tryouts.begin), name="pack-try"),

@@ -74,10 +74,11 @@ def _name_fault(name: str) -> NameInvalid | NameTaken | None:
     except NameInvalid as error:
         return error
     is_taken = NamespaceName.objects.filter(key=key_of(name)).exists()
-    return _taken(name) if is_taken else None
+    return name_taken(name) if is_taken else None
 
 
-def _taken(name: str) -> NameTaken:
+def name_taken(name: str) -> NameTaken:
+    """Return the error for a name that is, or was once, in use."""
     return NameTaken(_("“%(name)s” is taken. Choose another name.") % {"name": name}, name=name)
 
 
@@ -113,7 +114,7 @@ def create_user(
             give_namespace(user)
             events.record(actor=user if signs_up else None, verb="user_created", about=user)
     except IntegrityError as error:
-        raise _taken(name) from error
+        raise name_taken(name) from error
     return user
 
 

@@ -224,6 +224,8 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "GET publish/checked": lambda at: Asked(query=f"upload={at['accepted_id']}"),
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
     "POST settings/content": _form(lambda _: {"level": "mature"}),
+    "POST settings/organisations/<str:owner>": _form(lambda _: {"user": "bob", "role": "read"}),
+    "POST operator/organisations": _form(lambda _: {"name": "house", "admin": "ada"}),
     "POST operator/workers/<int:worker_id>": _form(lambda _: {"wish": "pause"}),
     "POST operator/accounts/<int:user_id>/<str:action>": _form(lambda _: {}),
     f"POST packs/{PAGE}/edit": _form(

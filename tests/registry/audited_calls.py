@@ -25,6 +25,7 @@ from registry.accounts import (
     deletion,
     disabling,
     export,
+    organisations,
     quotas,
     second_factor,
     transfer,
@@ -44,7 +45,7 @@ from registry.derived import services as derived
 from registry.derived.options import Wanted
 from registry.jobs import workers
 from registry.log_context import LogContext
-from registry.models import Adapter, Job, JobState, Pack, Source, User, Worker
+from registry.models import Adapter, Job, JobState, Namespace, Pack, Source, User, Worker
 from registry.packs import aliases as pack_aliases
 from registry.packs import publish as pack_publish
 from registry.packs import services as packs
@@ -189,6 +190,15 @@ class World:
             return transfer.transfer_account(actor=self.ada, user=source, target=target)
         return transfer.transfer_all(actor=self.ada, source=source.namespace, target=target)
 
+    def organisation(self) -> Namespace:
+        self.rank += 1
+        return organisations.create(actor=self.ada, name=f"studio{self.rank}", admin=self.ada)
+
+    def remove_member(self) -> bool:
+        studio, member = self.organisation(), self.other()
+        organisations.set_role(actor=self.ada, organisation=studio, user=member, role="write")
+        return organisations.remove(actor=self.ada, organisation=studio, user=member)
+
     def derived(self) -> Any:
         source = derived_selectors.source_of(self.ada, "ada", "noir", self.version.name)
         return derived.request(
@@ -288,6 +298,16 @@ CALLS: dict[str, tuple[Any, str]] = {
     "registry.accounts.export.export": (
         lambda w: export.export(actor=w.ada, user=w.other()), "account_exported"
     ),
+    "registry.accounts.organisations.create": (
+        lambda w: w.organisation(), "member_set organisation_created"
+    ),
+    "registry.accounts.organisations.set_role": (
+        lambda w: organisations.set_role(
+            actor=w.ada, organisation=w.organisation(), user=w.other(), role="read"
+        ),
+        "member_set",
+    ),
+    "registry.accounts.organisations.remove": (lambda w: w.remove_member(), "member_removed"),
     "registry.accounts.quotas.set_limit": (
         lambda w: quotas.set_limit(actor=w.ada, namespace=w.ada.namespace, quota_bytes=10**9),
         "quota_set",

@@ -25,6 +25,7 @@ from previews.renders.selectors import previews_of
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
+from registry.models import Namespace
 from registry.packs import selectors as pack_selectors
 from registry.packs.selectors import PackQuery
 
@@ -237,8 +238,13 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
         "works_with": choice,
         "here": request.get_full_path(),
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
+        "is_member": namespace.user_id is None and _is_member(request, namespace),
         "unpublished": unpublished[:MAX_UNPUBLISHED],
         "count_text": filters.count_text(facets.total(request.user, query)),
         **_page(request, found),
     }
     return render(request, "pages/profile.html", context)
+
+
+def _is_member(request: HttpRequest, namespace: Namespace) -> bool:
+    return request.user.is_authenticated and namespace.is_home_of(request.user)
