@@ -54,7 +54,7 @@ def write(path: Path, adapted: Adapted, plan: Plan, *, steps: int, tuned: int = 
 def read_into(adapted: Adapted, plan: Plan, path: Path) -> None:
     """Give the layers the weights of a file that ``write`` wrote.
 
-    Layers that the file lacks (files of an earlier recipe have no first and last layer) keep theirs.
+    Layers that the file lacks keep theirs: earlier recipes had no first and no last layer.
     """
     tensors = load_file(path)
     with torch.no_grad():

@@ -26,7 +26,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--title", help="the title")
     parser.add_argument("--summary", help="one or two sentences")
-    parser.add_argument("--card", metavar="FILE", help="the text of its page (Markdown)")
+    parser.add_argument("--card", metavar="FILE", help="a Markdown file with the text of its page")
     parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument(
         "--tag",
