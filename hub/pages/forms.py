@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from hub.pages.labels import RATING_LIMITS, RATING_MEANINGS
 from previews.samples.services import MAX_CAPTION
 from registry.accounts import users
+from registry.accounts.permissions import writable_by
 from registry.adapters.services import LIMITS
-from registry.models import Kind, Maturity, User, Visibility
+from registry.models import Kind, Maturity, Namespace, User, Visibility
 from registry.names import key_of
 from registry.versions.latest import MAX_REASON
 
@@ -56,6 +57,21 @@ def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -
                 placed = True
     if not placed:
         form.add_error(None, fallback)
+
+
+def offer_owners(form: forms.Form, user: User) -> dict[str, Namespace]:
+    """Offer the owners under whose names the user may publish, or remove the field ``owner``.
+
+    Returns:
+        Name → owner, the user first; one alone needs no field.
+    """
+    spaces = {space.name: space for space in writable_by(user).distinct().order_by("key")}
+    own = {user.namespace.name: user.namespace, **spaces}
+    if len(own) == 1:
+        del form.fields["owner"]
+    else:
+        form.fields["owner"].choices = [(name, name) for name in own]  # type: ignore[attr-defined]  # of this field
+    return own
 
 
 class ConfirmedForm(forms.Form):

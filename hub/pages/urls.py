@@ -120,6 +120,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/organisations", page(organisations.index), name="organisations"),
     path("settings/organisations/<str:owner>", page(organisations.show), name="organisation"),
     path(
+        "settings/organisations/<str:owner>/quota",
+        page(organisations.quota),
+        name="organisation-quota",
+    ),
+    path(
         "settings/organisations/<str:owner>/members/<int:user_id>/remove",
         page(organisations.remove),
         name="member-remove",

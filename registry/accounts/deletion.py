@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from registry import events
 from registry.accounts import permissions, second_factor, transfer
 from registry.accounts.disabling import stop_work
+from registry.database.row_locks import locked
 from registry.errors import StateConflict
 from registry.models import Membership, Namespace, NamespaceName, Role, User
 from registry.packs import states as pack_states
@@ -42,7 +43,6 @@ def delete(
         NameTaken, QuotaExceeded: see ``transfer.transfer_all``.
     """
     permissions.require_operator_over(actor, user)
-    _require_other_managers(user)
     namespace, former = user.namespace, user.username
     if transfer_to is not None:
         transfer.require_other(namespace, transfer_to)
@@ -53,6 +53,7 @@ def delete(
         elif with_adapters:
             _withdraw_all(by, namespace)
         _require_nothing_left(namespace)
+        _require_other_managers(user)
         user.device_logins.all().delete()
         second_factor.remove(user)
         user.access_tokens.all().delete()
@@ -69,8 +70,9 @@ def delete(
 
 
 def _require_other_managers(user: User) -> None:
-    """Require that organisations keep somebody who manages them."""
+    """Require that organisations keep somebody who manages them; lock these."""
     managed = Membership.objects.filter(user=user, role=Role.ADMIN).select_related("namespace")
+    list(locked(Namespace.objects.filter(pk__in=managed.values("namespace"))))
     others = Membership.objects.filter(role=Role.ADMIN).exclude(user=user)
     alone = [
         row.namespace.name

@@ -15,6 +15,7 @@ from registry.database.row_locks import locked
 from registry.errors import Forbidden, Invalid, Moved, NotFound, StateConflict
 from registry.models import Membership, Namespace, NamespaceKind, NamespaceName, Role, User
 from registry.names import check_new_name, key_of
+from registry.tokens import services as tokens
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,18 @@ def set_role(*, actor: User | None, organisation: Namespace, user: User, role: s
         Invalid: there is no such role, or the account is disabled.
         StateConflict: the organisation would have no admin.
     """
-    _require_manager(actor, organisation)
     if role not in Role.values:
         text = _("Choose one of: %(all)s.") % {"all": ", ".join(Role.values)}
         raise Invalid(text, fields={"role": [text]})
-    _require_active(user)
     with transaction.atomic():
         current = _locked_role(organisation, user)
+        _require_manager(actor, organisation)
         if current == role:
             return False
         if current == Role.ADMIN:
             _require_another_admin(organisation, user)
+        else:
+            _require_active(user)
         _save(actor, organisation, user, role)
     return True
 
@@ -123,31 +125,29 @@ def set_role(*, actor: User | None, organisation: Namespace, user: User, role: s
 def remove(*, actor: User | None, organisation: Namespace, user: User) -> bool:
     """Remove a member, who may be the actor; return whether there was such a member.
 
-    What the member published stays where it is, and keeps its author.
+    What the member published stays where it is, and keeps its author. Tokens that are bound to the
+    organisation are revoked.
 
     Raises:
         Unauthenticated, Forbidden: see ``set_role``.
         StateConflict: the organisation would have no admin.
     """
-    if actor is None or actor.pk != user.pk or actor.access_token is not None:
-        _require_manager(actor, organisation)
     with transaction.atomic():
         current = _locked_role(organisation, user)
+        if actor is None or actor.pk != user.pk or actor.access_token is not None:
+            _require_manager(actor, organisation)
         if current == Role.ADMIN:
             _require_another_admin(organisation, user)
         if not organisation.memberships.filter(user=user).delete()[0]:
             return False
-        events.record(
-            actor=actor, verb="member_removed", about=user, organisation=organisation.name
-        )
+        tokens.revoke_bound(user, organisation)
+        events.record(actor=actor, verb="member_removed", about=user, subject=organisation.name)
     return True
 
 
 def _save(actor: User | None, organisation: Namespace, user: User, role: str) -> None:
     organisation.memberships.update_or_create(user=user, defaults={"role": role})
-    events.record(
-        actor=actor, verb="member_set", about=user, organisation=organisation.name, role=role
-    )
+    events.record(actor=actor, verb="member_set", about=user, subject=organisation.name, role=role)
 
 
 def _require_manager(actor: User | None, organisation: Namespace) -> None:
@@ -161,7 +161,8 @@ def _require_manager(actor: User | None, organisation: Namespace) -> None:
 
 def _require_active(user: User) -> None:
     if not user.is_active:
-        text = _("The account “%(name)s” is disabled.") % {"name": user.username}
+        text = _("The account “%(name)s” cannot be added, because it is disabled or was deleted.")
+        text %= {"name": user.username}
         raise Invalid(text, fields={"user": [text]})
 
 

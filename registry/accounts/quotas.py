@@ -75,8 +75,9 @@ def used_by(namespace: Namespace) -> int:
 def unpublished(user: User) -> QuerySet[Blob]:
     """Return blobs that a user uploaded and that none of their namespaces shows.
 
-    Blobs of the user's revisions of adapters that were transferred from there do not count, nor
-    does an upload older than its blob: the bytes were deleted and uploaded again since.
+    Blobs of the user's revisions elsewhere (of adapters that were transferred, or of an
+    organisation that the user has left) do not count, nor does an upload older than its blob: the
+    bytes were deleted and uploaded again since.
     """
     grace = timezone.now() - timedelta(days=settings.LORARY.grace_days)
     verdict = grace - timedelta(days=settings.LORARY.upload_days)
@@ -90,10 +91,9 @@ def unpublished(user: User) -> QuerySet[Blob]:
     mine = writable_by(user).values("pk")
     is_mine = Q(revision__adapter__namespace__in=mine)
     shown = shown_files().filter(is_mine, blob=OuterRef("pk"))
-    was_mine = Q(revision__adapter__names__namespace__in=mine) & ~is_mine
-    moved = keeping_files().filter(was_mine, revision__author=user, blob=OuterRef("pk"))
+    elsewhere = keeping_files().filter(~is_mine, revision__author=user, blob=OuterRef("pk"))
     rows = Blob.objects.filter(pk__in=uploaded.values("blob"), is_stored=True)
-    return rows.filter(~Exists(shown), ~Exists(moved))
+    return rows.filter(~Exists(shown), ~Exists(elsewhere))
 
 
 def _unpublished_bytes(namespace: Namespace) -> int:

@@ -56,24 +56,17 @@ def keeping_files() -> QuerySet[File]:
 def kept_for_owner() -> QuerySet[File]:
     """Return the files that keep an upload's blob where its owner may publish, drafts included.
 
-    For ``Exists`` in a query of uploads. Of adapters that were transferred from there, the owner's
-    own revisions count. Other users' files do not, because that would reveal that they exist.
+    For ``Exists`` in a query of uploads. Elsewhere (in adapters that were transferred, or in an
+    organisation that the owner has left), the owner's own revisions count. Other users' files do
+    not, because that would reveal that they exist.
     """
-    is_here = _is_writable_by_owner("revision__adapter__namespace")
-    was_here = _is_writable_by_owner("revision__adapter__names__namespace")  # of former addresses
-    is_moved = was_here & Q(revision__author=OuterRef("owner"))
-    return keeping_files().filter(is_here | is_moved, blob=OuterRef("blob"))
-
-
-def _is_writable_by_owner(space: str) -> Q:
-    """Return the condition that an upload's owner may publish in a namespace."""
+    is_author = Q(revision__author=OuterRef("owner"))
+    is_owner = Q(revision__adapter__namespace__user=OuterRef("owner"))
     is_member = Q(
-        **{
-            f"{space}__memberships__user": OuterRef("owner"),
-            f"{space}__memberships__role__in": WRITING_ROLES,
-        }
+        revision__adapter__namespace__memberships__user=OuterRef("owner"),
+        revision__adapter__namespace__memberships__role__in=WRITING_ROLES,
     )
-    return Q(**{f"{space}__user": OuterRef("owner")}) | is_member
+    return keeping_files().filter(is_author | is_owner | is_member, blob=OuterRef("blob"))
 
 
 def shown_files() -> QuerySet[File]:

@@ -246,6 +246,12 @@ def revoke_all_of(*, actor: User | None, user: User) -> int:
     return _revoke_all(actor, user, user.access_tokens.all())
 
 
+def revoke_bound(user: User, namespace: Namespace) -> int:
+    """Revoke a user's tokens that are bound to a namespace or its adapters; return their number."""
+    bound = Q(namespace=namespace) | Q(adapter__namespace=namespace)
+    return _end(user.access_tokens.filter(bound))
+
+
 def _revoke_all(actor: User | None, user: User, rows: QuerySet[AccessToken]) -> int:
     with transaction.atomic():
         if user.access_token is None or not user.access_token.is_bound:

@@ -7,8 +7,12 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
+
+from registry.accounts import organisations
+from registry.adapters import services as adapters
 
 if TYPE_CHECKING:
     from registry.models import User
@@ -25,18 +29,23 @@ def run(*words: str) -> str:
 def test_an_organisation_is_created_and_gets_members(ada: User, bob: User) -> None:
     assert run("list") == "There are no organisations."
     assert run("create", "studio", "--admin", "ada") == "studio was created; ada is its admin."
-    added = "bob is a member of studio now, with role read."
+    added = "bob is now a member of studio, with the role read."
     assert run("add", "STUDIO", "Bob", "--role", "read") == added
     assert run("add", "studio", "bob", "--role", "read") == added.replace("now", "already")
     assert run("show", "studio") == "studio\nada: admin\nbob: read"
     assert run("list") == "studio: 2 members"
-    assert run("remove", "studio", "bob") == "bob is not a member any more of studio."
+    assert run("remove", "studio", "bob") == "bob is no longer a member of studio."
     assert run("remove", "studio", "bob") == "bob is not a member of studio."
 
 
 def test_results_as_json(ada: User, bob: User) -> None:
     created = json.loads(run("create", "studio", "--admin", "ada", "--json"))
-    assert created == {"name": "studio", "members": [{"name": "ada", "role": "admin"}]}
+    assert created == {
+        "name": "studio",
+        "used_bytes": 0,
+        "quota_bytes": settings.LORARY.quota_bytes,
+        "members": [{"name": "ada", "role": "admin"}],
+    }
     assert json.loads(run("add", "studio", "bob", "--json"))["changed"] is True
     assert json.loads(run("remove", "studio", "bob", "--json")) == {"changed": True, **created}
     assert json.loads(run("list", "--json")) == {
@@ -59,3 +68,13 @@ def test_refusals(ada: User, words: tuple[str, ...], reason: str) -> None:
     run("create", "studio", "--admin", "ada")
     with pytest.raises(CommandError, match=reason):
         run(*words)
+
+
+def test_adapters_move_to_another_owner(ada: User, bob: User) -> None:
+    run("create", "studio", "--admin", "ada")
+    adapters.create(actor=ada, owner=organisations.named("studio"), name="noir")
+    moved = "Adapters and packs of studio moved to bob: 1."
+    assert run("transfer", "studio", "--to", "bob") == moved
+    assert bob.namespace.adapters.get().name == "noir"
+    with pytest.raises(CommandError, match="another owner"):
+        run("transfer", "studio", "--to", "studio")

@@ -8,7 +8,9 @@ import pytest
 
 from registry.accounts import organisations, users
 from registry.models import Namespace, User
+from tests import catalogue
 from tests.catalogue import PASSWORD
+from tests.registry.files import LORA
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -82,7 +84,7 @@ def test_an_admin_adds_changes_and_removes_members(
 ) -> None:
     client.force_login(ada)
     answer = client.post(PAGE, {"user": "BOB", "role": "write"}, follow=True)
-    assert "The members are saved." in answer.content.decode()
+    assert "The role of BOB is saved." in answer.content.decode()
     client.post(PAGE, {"user": "bob", "role": "read"})
     assert roles(studio) == {"ada": "admin", "bob": "read"}
     for data, expected in (
@@ -94,8 +96,10 @@ def test_an_admin_adds_changes_and_removes_members(
         assert answer.status_code == 400
         assert expected in answer.content.decode()
     answer = client.post(f"{PAGE}/members/{bob.pk}/remove", follow=True)
-    assert "bob is not a member any more." in answer.content.decode()
-    assert client.post(f"{PAGE}/members/{ada.pk}/remove").status_code == 409
+    assert "bob is no longer a member." in answer.content.decode()
+    assert client.post(f"{PAGE}/members/{bob.pk}/remove").status_code == 404
+    answer = client.post(f"{PAGE}/members/{ada.pk}/remove", follow=True)
+    assert "needs an admin. Make another member an admin first." in answer.content.decode()
     assert roles(studio) == {"ada": "admin"}
 
 
@@ -106,3 +110,51 @@ def test_a_member_leaves(client: Client, studio: Namespace, ada: User, bob: User
     answer = client.post(f"{PAGE}/members/{bob.pk}/remove", follow=True)
     assert answer.redirect_chain == [("/settings/organisations", 302)]
     assert roles(studio) == {"ada": "admin"}
+
+
+def test_a_refused_role_is_reported_above_the_rows(
+    client: Client, studio: Namespace, ada: User
+) -> None:
+    client.force_login(ada)
+    answer = client.post(PAGE, {"user": "ada", "role": "read", "row": "1"})
+    page = answer.content.decode()
+    assert page.index("needs an admin.") < page.index("<table")
+    assert not answer.context["form"].is_bound
+
+
+def test_administrators_change_members_and_quota(
+    as_operator: Client, studio: Namespace, bob: User
+) -> None:
+    assert "Change the quota" in as_operator.get(PAGE).content.decode()
+    as_operator.post(PAGE, {"user": "bob", "role": "admin"})
+    assert roles(studio) == {"ada": "admin", "bob": "admin"}
+    assert as_operator.post(f"{PAGE}/quota", {"size": "much"}).status_code == 400
+    as_operator.post(f"{PAGE}/quota", {"size": "5 GB"})
+    studio.refresh_from_db()
+    assert studio.quota_bytes == 5 * 10**9
+    assert as_operator.get("/settings/organisations/bob").status_code == 404
+
+
+def test_a_member_publishes_under_the_organisation(
+    client: Client, studio: Namespace, ada: User, bob: User
+) -> None:
+    client.force_login(bob)
+    upload = catalogue.accept(bob, LORA)
+    page = f"/publish?upload={upload.public_id}"
+    assert 'name="owner"' not in client.get(page).content.decode()
+    organisations.set_role(actor=ada, organisation=studio, user=bob, role="write")
+    assert '<option value="studio">studio</option>' in client.get(page).content.decode()
+    note = client.get("/publish/name?name=ink&owner=studio").content.decode()
+    assert note == "Available: the address will be /studio/ink."
+    form = {
+        "upload": upload.public_id, "owner": "studio", "name": "ink", "title": "Ink",
+        "kind": "style", "maturity": "general", "visibility": "public",
+    }  # fmt: skip
+    assert client.post("/publish", {**form, "owner": "ada"}).status_code == 400
+    answer = client.post("/publish", form)
+    assert answer["Location"] == "/studio/ink"
+    assert studio.adapters.get().latest_version
+    assert not bob.namespace.adapters.exists()
+    note = client.get("/publish/name?name=ink&owner=studio").content.decode()
+    assert note.startswith("This adapter exists: the file becomes a new version after v1.")
+    assert "Available" in client.get("/publish/name?name=ink").content.decode()

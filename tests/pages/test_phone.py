@@ -75,7 +75,8 @@ def test_every_control_is_inside_the_window_of_a_phone(phone: Visit, tmp_path: P
              "versions/v1/yank", "versions/v1/withdraw"]  # fmt: skip
     paths = [
         "/", "/browse", "/browse?q=none", "/pocket", "/nobody", "/publish", "/uploads",
-        "/settings/tokens", "/settings/password", "/settings/content", "/help/use", "/resolve",
+        "/settings/tokens", "/settings/organisations", "/settings/password", "/settings/content",
+        "/help/use", "/resolve",
         "/help/findings", "/help/anatomy", f"/mixer?add=pocket/{NAME}@v1&q=a",
         *(f"{own}?tab={tab}" for tab in TABS), *(f"{own}/{deed}" for deed in deeds),
     ]  # fmt: skip

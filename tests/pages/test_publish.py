@@ -392,7 +392,7 @@ def test_a_name_is_judged_while_it_is_typed(as_ada: Client, ada: User, noir: Ada
         return as_ada.get("/publish/name", {"name": name}).content.decode()
 
     assert note("fresh") == "Available: the address will be /ada/fresh."
-    assert note("NOIR").startswith("This adapter is yours: the file becomes a new version after v1")
+    assert note("NOIR").startswith("This adapter exists: the file becomes a new version after v1")
     assert "letters, digits" in note("<b>")
 
 

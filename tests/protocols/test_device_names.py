@@ -81,5 +81,5 @@ def test_a_page_publishes_a_version_of_one_from_before(client: Client, noir: Ada
     assert WHY in client.get("/publish/name?name=con").content.decode()
     Adapter.objects.filter(pk=noir.pk).update(name="con", key="con")
     noir.names.update(key="con")
-    assert "This adapter is yours" in client.get("/publish/name?name=con").content.decode()
+    assert "This adapter exists" in client.get("/publish/name?name=con").content.decode()
     assert client.get("/publish?to=ada/con").status_code == 200

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.accounts import deletion, disabling, organisations, users
+from registry.accounts import deletion, disabling, organisations, quotas, users
 from registry.adapters import services as adapters
 from registry.errors import (
     Forbidden,
@@ -15,9 +15,14 @@ from registry.errors import (
     NameTaken,
     NotFound,
     StateConflict,
+    Unauthenticated,
 )
 from registry.models import Adapter, Event, Namespace, User
+from registry.publication import services as publication
 from registry.tokens import services as tokens
+from registry.uploads import selectors as upload_selectors
+from tests import catalogue
+from tests.registry.files import LORA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +55,9 @@ def test_administrators_create_organisations(rosa: User, ada: User) -> None:
     assert organisations.named("STUDIO") == studio
     facts = Event.objects.filter(verb__in=("organisation_created", "member_set")).order_by("pk")
     assert [(one.verb, one.actor, one.user, one.subject) for one in facts] == [
-        ("organisation_created", rosa, None, "Studio"), ("member_set", rosa, ada, ""),
+        ("organisation_created", rosa, None, "Studio"), ("member_set", rosa, ada, "Studio"),
     ]  # fmt: skip
-    assert facts[1].facts == {"organisation": "Studio", "role": "admin"}
+    assert facts[1].facts == {"role": "admin"}
     with pytest.raises(NotFound):
         organisations.create(actor=ada, name="other", admin=ada)
 
@@ -153,3 +158,32 @@ def test_tokens_change_no_members(
         organisations.remove(actor=holder, organisation=studio, user=ada)
     operator = with_token(rosa, "read", "write", "admin")
     assert organisations.set_role(actor=operator, organisation=studio, user=bob, role="read")
+
+
+def test_former_members_lose_what_they_saw_and_are_not_charged(
+    studio: Namespace, ada: User, bob: User
+) -> None:
+    organisations.set_role(actor=ada, organisation=studio, user=bob, role="write")
+    adapter = adapters.create(actor=bob, owner=studio, name="noir", visibility="private")
+    secret = tokens.issue(actor=bob, name="ci", bound_to="studio")[1]
+    upload = catalogue.accept(bob, LORA)
+    publication.release(actor=bob, adapter=adapter, uploads=[upload])
+    used = Namespace.objects.get(pk=studio.pk).used_bytes
+    assert used
+    organisations.remove(actor=ada, organisation=studio, user=bob)
+    assert not Adapter.objects.visible_to(bob).filter(pk=adapter.pk).exists()
+    with pytest.raises(Unauthenticated):
+        tokens.authenticate(secret=secret)
+    assert quotas.used_by(bob.namespace) == 0
+    assert not upload_selectors.waiting(bob).exists()
+    assert Namespace.objects.get(pk=studio.pk).used_bytes == used
+
+
+def test_disabled_members_can_lose_their_role(
+    studio: Namespace, rosa: User, ada: User, bob: User
+) -> None:
+    organisations.set_role(actor=ada, organisation=studio, user=bob, role="admin")
+    disabling.disable(actor=rosa, user=bob, reason="Left")
+    bob.refresh_from_db()
+    assert organisations.set_role(actor=ada, organisation=studio, user=bob, role="read")
+    assert roles(studio) == [("ada", "admin"), ("bob", "read")]

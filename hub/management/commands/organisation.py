@@ -11,15 +11,17 @@ from django.core.management.base import BaseCommand, CommandError
 from hub.management.progress import Help
 from hub.plurals import counted
 from hub.setting_checks import TAG
-from registry.accounts import organisations, selectors
+from registry.accounts import organisations, quotas, selectors, transfer
+from registry.adapters.selectors import namespace as namespace_named
 from registry.errors import LoraryError, Moved
 from registry.models import Namespace, Role
 
 EPILOG = """\
 An organisation is an owner, like a user. Its members publish under its name: `read`
 allows them to see its private adapters, `write` also to publish, and `admin` also to
-change the members on the site (Settings, Organisations). An organisation has at least
-one admin.
+change the members, with *Organisations* in the menu under their name on the site. The
+last active admin cannot be removed. An organisation cannot be deleted; `transfer` moves
+its adapters and packs to another owner.
 
 Exit code 1: there is no such organisation or user, or the change is refused.
 
@@ -31,6 +33,15 @@ Examples:
   manage.py user quota studio 500GB
 """
 
+ACTIONS = {
+    "list": "list organisations",
+    "create": "create an organisation",
+    "show": "show the members of an organisation, and its quota",
+    "add": "add a member, or change the role of one",
+    "remove": "remove a member",
+    "transfer": "move adapters and packs to another owner",
+}
+
 
 class Command(BaseCommand):
     help = "List and create organisations; add, change and remove their members."
@@ -39,26 +50,27 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        listing = actions.add_parser("list", help="list organisations")
-        create = actions.add_parser("create", help="create an organisation")
-        show = actions.add_parser("show", help="show the members of an organisation")
-        add = actions.add_parser("add", help="add a member, or change the role of one")
-        remove = actions.add_parser("remove", help="remove a member")
-        for sub in (create, show, add, remove):
-            sub.add_argument("name", metavar="NAME", help="an organisation")
-        create.add_argument("--admin", required=True, metavar="USER", help="the first member")
-        for sub in (add, remove):
-            sub.add_argument("user", metavar="USER", help="a user")
-        add.add_argument("--role", default=Role.WRITE, choices=Role.values, help="default: write")
-        for sub in (listing, create, show, add, remove):
+        subs: dict[str, ArgumentParser] = {}
+        for action, text in ACTIONS.items():
+            whole = f"{text[0].upper()}{text[1:]}."
+            sub = subs[action] = actions.add_parser(action, help=text, description=whole)
+            if action != "list":
+                sub.add_argument("name", metavar="NAME", help="an organisation")
             sub.add_argument("--json", action="store_true", help="one line of JSON")
+        subs["create"].add_argument("--admin", required=True, metavar="USER", help="first member")
+        subs["transfer"].add_argument("--to", required=True, metavar="OWNER", help="new owner")
+        for action in ("add", "remove"):
+            subs[action].add_argument("user", metavar="USER", help="a user")
+        subs["add"].add_argument(
+            "--role", default=Role.WRITE, choices=Role.values, help="default: write"
+        )
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Run the action and print its result."""
         try:
             sentence, document = _run(options)
         except Moved as error:
-            message = f"This organisation is “{error.facts['full_name']}” now."
+            message = f"This owner is “{error.facts['full_name']}” now."
             raise CommandError(message) from error
         except LoraryError as error:
             raise CommandError(str(error.detail)) from error
@@ -80,25 +92,37 @@ def _run(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return sentence, _document(organisation)
     organisation = organisations.named(options["name"])
     if action == "show":
-        rows = organisations.members(organisation)
-        lines = [f"{row.user.username}: {row.role}" for row in rows]
-        return "\n".join([organisation.name, *lines]), _document(organisation)
+        document = _document(organisation)
+        lines = [f"{one['name']}: {one['role']}" for one in document["members"]]
+        return "\n".join([organisation.name, *lines]), document
+    if action == "transfer":
+        target = namespace_named(options["to"])
+        transfer.require_other(organisation, target)
+        count = transfer.transfer_all(actor=None, source=organisation, target=target)
+        sentence = f"Adapters and packs of {organisation.name} moved to {target.name}: {count:,}."
+        return sentence, {"transferred": count, "to": target.name}
     user = selectors.named(options["user"])
     if action == "add":
         is_changed = organisations.set_role(
             actor=None, organisation=organisation, user=user, role=options["role"]
         )
-        now = "now" if is_changed else "already"
-        role = Role(options["role"]).value
-        sentence = f"{user.username} is a member of {organisation.name} {now}, with role {role}."
+        now, role = "now" if is_changed else "already", options["role"]
+        sentence = (
+            f"{user.username} is {now} a member of {organisation.name}, with the role {role}."
+        )
     else:
         is_changed = organisations.remove(actor=None, organisation=organisation, user=user)
-        no = "is not a member any more" if is_changed else "is not a member"
-        sentence = f"{user.username} {no} of {organisation.name}."
+        no = "no longer" if is_changed else "not"
+        sentence = f"{user.username} is {no} a member of {organisation.name}."
     return sentence, {"changed": is_changed, **_document(organisation)}
 
 
 def _document(organisation: Namespace) -> dict[str, Any]:
     rows = organisations.members(organisation)
     members = [{"name": row.user.username, "role": row.role} for row in rows]
-    return {"name": organisation.name, "members": members}
+    return {
+        "name": organisation.name,
+        "used_bytes": quotas.used_by(organisation),
+        "quota_bytes": quotas.limit_of(organisation),
+        "members": members,
+    }

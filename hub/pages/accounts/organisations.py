@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.pages.forms import accept_faults
+from hub.pages.operator.accounts import QuotaForm
 from registry.accounts import organisations, permissions, quotas, selectors
 from registry.errors import Invalid, Moved, NameInvalid, NameTaken, NotFound, StateConflict
 from registry.models import Namespace, Role, User
@@ -84,8 +87,35 @@ def show(request: HttpRequest, owner: str) -> HttpResponse:
     user, organisation = _seen(request, owner)
     form = MemberForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid() and _saved(user, organisation, form):
-        messages.success(request, _("The members are saved."))
+        text = _("The role of %(name)s is saved.") % {"name": form.cleaned_data["user"]}
+        messages.success(request, text)
         return redirect("organisation", organisation.name)
+    return _page(request, user, organisation, form=form)
+
+
+@require_POST
+def quota(request: HttpRequest, owner: str) -> HttpResponse:
+    """Change the quota of an organisation."""
+    actor = permissions.require_operator(request.user)
+    user, organisation = _seen(request, owner)
+    form = QuotaForm(request.POST, auto_id="quota_%s")
+    if not form.is_valid():
+        return _page(request, user, organisation, quota_form=form)
+    quotas.set_limit(actor=actor, namespace=organisation, quota_bytes=form.cleaned_data["size"])
+    messages.success(request, _("The quota is changed."))
+    return redirect("organisation", organisation.name)
+
+
+def _page(
+    request: HttpRequest,
+    user: User,
+    organisation: Namespace,
+    *,
+    form: MemberForm | None = None,
+    quota_form: QuotaForm | None = None,
+) -> HttpResponse:
+    form = form or MemberForm()
+    is_row = form.is_bound and "row" in request.POST
     context = {
         "organisation": organisation,
         "members": organisations.members(organisation),
@@ -93,9 +123,12 @@ def show(request: HttpRequest, owner: str) -> HttpResponse:
         "roles": Role.choices,
         "used_bytes": quotas.used_by(organisation),
         "quota_bytes": quotas.limit_of(organisation),
-        "form": form,
+        "form": MemberForm() if is_row else form,
+        "row_errors": list(chain.from_iterable(form.errors.values())) if is_row else [],
+        "quota_form": quota_form or QuotaForm(auto_id="quota_%s"),
+        "is_operator": permissions.is_operator(user),
     }
-    status = 400 if form.errors else 200
+    status = 400 if form.errors or quota_form is not None else 200
     return render(request, "pages/organisation.html", context, status=status)
 
 
@@ -103,13 +136,20 @@ def show(request: HttpRequest, owner: str) -> HttpResponse:
 def remove(request: HttpRequest, owner: str, user_id: int) -> HttpResponse:
     """Remove a member."""
     user, organisation = _seen(request, owner)
-    member = selectors.by_id(user_id)
-    organisations.remove(actor=user, organisation=organisation, user=member)
+    row = organisations.members(organisation).filter(user=user_id).first()
+    if row is None:
+        raise NotFound(_("There is no such member."))
+    member = row.user
+    try:
+        organisations.remove(actor=user, organisation=organisation, user=member)
+    except StateConflict as error:
+        messages.error(request, str(error.detail))
+        return redirect("organisation", organisation.name)
     if member.pk == user.pk:
-        text = _("You are not a member of “%(name)s” any more.") % {"name": organisation.name}
+        text = _("You are no longer a member of “%(name)s”.") % {"name": organisation.name}
         messages.success(request, text)
         return redirect("organisations")
-    text = _("%(name)s is not a member any more.") % {"name": member.username}
+    text = _("%(name)s is no longer a member.") % {"name": member.username}
     messages.success(request, text)
     return redirect("organisation", organisation.name)
 

@@ -20,12 +20,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from hub.pages.forms import accept_faults
+from hub.pages.forms import accept_faults, offer_owners
 from hub.pages.labels import family_label
 from hub.pages.packs.edits import PackForm
 from hub.pages.packs.views import pack_of
 from lorary.anatomy import FAMILIES
-from registry.accounts.permissions import require_pack, require_user, writable_by
+from registry.accounts.permissions import require_pack, require_user
 from registry.errors import LoraryError
 from registry.models import Output, Pack, PackVariant, PackVersion, PartRole, User, VersionState
 from registry.names import MAX_NAME
@@ -57,13 +57,7 @@ class CreateForm(PackForm):
     def __init__(self, data: QueryDict | None, user: User) -> None:
         super().__init__(data)
         self.order_fields(["owner", "name"])
-        own = {space.name: space for space in writable_by(user).distinct().order_by("key")}
-        names = [user.namespace.name, *(name for name in own if name != user.namespace.name)]
-        self.spaces = own
-        if len(names) == 1:
-            del self.fields["owner"]
-            return
-        self.fields["owner"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]  # of this field
+        self.spaces = offer_owners(self, user)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

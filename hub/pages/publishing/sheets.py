@@ -74,6 +74,8 @@ def filled(
     kind = VersionForm if target else PublishForm
     values = {**suggest(user, reading, target), **more}
     form = kind(initial=values, auto_id=f"f{number}-%s")
+    if isinstance(form, PublishForm):
+        form.offer_owners(user)
     if reading.possible:
         form.offer(reading.possible)
     return form
@@ -115,10 +117,13 @@ def _is_next_version(user: User, found: Resemblance, reading: Reading) -> bool:
     return is_own and found.is_same_name and found.is_same_base and is_closest
 
 
-def submitted(data: QueryDict, target: Adapter | None) -> VersionForm:
+def submitted(user: User, data: QueryDict, target: Adapter | None) -> VersionForm:
     """Return the submitted form."""
     kind = VersionForm if target else PublishForm
-    return kind(data, auto_id=f"f{number_of(data)}-%s")
+    form = kind(data, auto_id=f"f{number_of(data)}-%s")
+    if isinstance(form, PublishForm):
+        form.offer_owners(user)
+    return form
 
 
 def number_of(data: QueryDict) -> str:

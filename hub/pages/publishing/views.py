@@ -30,12 +30,12 @@ from hub.pages.publishing import header_preview, sheets, stored_checks, upload_r
 from lorary.anatomy import FAMILIES
 from previews import worker_bases
 from registry.accounts import attempts, quotas
-from registry.accounts.permissions import require_adapter, require_user
+from registry.accounts.permissions import require_adapter, require_user, writable_by
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.errors import Conflict, Invalid, LoraryError, Moved, NotFound, UploadRefused
-from registry.models import Adapter, Upload, UploadState, User, Version, Visibility
-from registry.names import check_name, check_new_name
+from registry.models import Adapter, Namespace, Upload, UploadState, User, Version, Visibility
+from registry.names import MAX_NAME, check_name, check_new_name
 from registry.publication import services as publication
 from registry.scan import checks
 from registry.uploads import selectors as upload_selectors
@@ -59,7 +59,7 @@ def publish(request: HttpRequest) -> HttpResponse:
     target = _target(request)
     if request.method != "POST":
         return render(request, "publish/page.html", _opened(request, user, target))
-    form = sheets.submitted(request.POST, target)
+    form = sheets.submitted(user, request.POST, target)
     pictures = request.FILES.getlist("pictures")
     if form.is_valid():
         try:
@@ -120,7 +120,7 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         context["waiting"] = upload_selectors.waiting(user).count()
     else:
         upload = upload_selectors.get(user, wanted)
-        known = _published_before(user, target, [upload])
+        known = _published_before(user, (target or user).namespace, [upload])
         is_open = upload.state == UploadState.ACCEPTED and known is None
         reading = stored_checks.of_upload(upload) if is_open else None
         context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
@@ -152,9 +152,9 @@ def _target(request: HttpRequest) -> Adapter | None:
     return adapter
 
 
-def _published_before(user: User, target: Adapter | None, sent: Sequence[Upload]) -> Version | None:
-    """Return the version of the same owner that already has these files."""
-    return upload_selectors.published_as(user, (target or user).namespace, sent)
+def _published_before(user: User, owner: Namespace, sent: Sequence[Upload]) -> Version | None:
+    """Return the version of the owner that already has these files."""
+    return upload_selectors.published_as(user, owner, sent)
 
 
 def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
@@ -166,7 +166,8 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
         LoraryError: any error of the services.
     """
     uploads = upload_selectors.many(user, form.uploads)
-    if known := _published_before(user, target, uploads):
+    owner = form.namespace if isinstance(form, PublishForm) else (target or user).namespace
+    if known := _published_before(user, owner, uploads):
         return known
     with transaction.atomic():
         adapter = target or _own_or_new(user, form)
@@ -180,7 +181,7 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
 
 
 def _own_or_new(user: User, form: VersionForm) -> Adapter:
-    """Return the user's adapter with that name; create it if there is none.
+    """Return the owner's adapter with that name; create it if there is none.
 
     Raises:
         Conflict: its visibility differs from that of the form; a file that is meant to be private
@@ -189,9 +190,10 @@ def _own_or_new(user: User, form: VersionForm) -> Adapter:
     assert isinstance(form, PublishForm)  # noqa: S101 - true without a target
     data = form.cleaned_data
     try:
-        adapter = adapter_selectors.get(user, user.username, data["name"])
+        adapter = adapter_selectors.get(user, form.namespace.name, data["name"])
     except (NotFound, Moved):
-        return adapters.create(actor=user, name=data["name"], **form.card_fields())
+        card = form.card_fields()
+        return adapters.create(actor=user, owner=form.namespace, name=data["name"], **card)
     if adapter.visibility != data["visibility"]:
         sentence = _visibility_fault(adapter, Visibility(data["visibility"]))
         raise Conflict(sentence, fields={"visibility": sentence})
@@ -268,7 +270,8 @@ def checked(request: HttpRequest) -> HttpResponse:
     if not sent:
         raise NotFound(_("There is no such upload."))
     is_all = "more" not in request.GET
-    if is_all and (known := _published_before(user, _target(request), sent)):
+    owner = (_target(request) or user).namespace
+    if is_all and (known := _published_before(user, owner, sent)):
         return render(request, "publish/known.html", {"known": known})
     reading = stored_checks.of_uploads(sent, is_all=is_all)
     context = {"reading": reading, "sheet": sheets.number_of(request.GET)}
@@ -281,37 +284,38 @@ def name(request: HttpRequest) -> HttpResponse:
     """Describe the effect of a name, for a file that fits the base models ``possible``."""
     wanted = request.GET.get("name", "").strip()
     allowed = [one for one in request.GET.get("possible", "").split() if one in FAMILIES]
-    note = _name_note(require_user(request.user), wanted, allowed)
+    user = require_user(request.user)
+    owners = writable_by(user).filter(name=request.GET.get("owner", "")[:MAX_NAME])
+    owner = owners.first() or user.namespace
+    note = _name_note(user, owner, wanted, allowed)
     return HttpResponse(note, content_type="text/plain; charset=utf-8")
 
 
-def _own_named(user: User, wanted: str) -> Adapter | None:
-    """Return the user's adapter with that name; None if the name is available.
+def _named(user: User, owner: Namespace, wanted: str) -> Adapter | None:
+    """Return the owner's adapter with that name; None if the name is available.
 
     Raises:
         NameInvalid: the name is invalid.
         Moved: it is the former name of an adapter.
     """
     try:
-        return adapter_selectors.get(user, user.username, check_name(wanted))
+        return adapter_selectors.get(user, owner.name, check_name(wanted))
     except NotFound:
         check_new_name(wanted)
     return None
 
 
-def _name_note(user: User, wanted: str, allowed: Sequence[str]) -> str:
+def _name_note(user: User, owner: Namespace, wanted: str, allowed: Sequence[str]) -> str:
     try:
-        adapter = _own_named(user, wanted)
+        adapter = _named(user, owner, wanted)
     except LoraryError as error:
         return str(error.detail)
     if adapter is None:
-        return _("Available: the address will be %(name)s.") % {
-            "name": f"/{user.username}/{wanted}"
-        }
+        return _("Available: the address will be %(name)s.") % {"name": f"/{owner.name}/{wanted}"}
     latest = adapter.latest_version
     if latest is None:
-        return _("This adapter is yours and still empty.")
-    note = _("This adapter is yours: the file becomes a new version after %(latest)s.")
+        return _("This adapter exists and is still empty.")
+    note = _("This adapter exists: the file becomes a new version after %(latest)s.")
     return (
         f"{note % {'latest': latest.name}} {header_preview.other_base(adapter, allowed)}".rstrip()
     )
