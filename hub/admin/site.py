@@ -25,7 +25,7 @@ class Site(AdminSite):
     """Opens to operators only, by the hub's own sign-in with its limits and second factor."""
 
     site_header = site_title = _("Lorary")
-    index_title = _("All rows")
+    index_title = _("Database")
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Whether the user is an operator."""

@@ -92,7 +92,7 @@ HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
     "method_not_allowed": (405, gettext_lazy("This address does not support this method")),
     "request_timeout": (408, gettext_lazy("The request was too slow")),
     "length_required": (411, gettext_lazy("The request needs a Content-Length header")),
-    "precondition_failed": (412, gettext_lazy("The file does not match the condition")),
+    "precondition_failed": (412, gettext_lazy("The file does not match the request's condition")),
     "unsupported_media_type": (415, gettext_lazy("This content type is not supported")),
     "internal_error": (500, gettext_lazy("The server had an error")),
     "unavailable": (503, gettext_lazy("The server is busy")),

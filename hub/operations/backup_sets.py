@@ -239,9 +239,9 @@ def _require_no_loss(found: list[BackupSet]) -> None:
     now = found[-1].blobs if found else 0
     if now < before / 2 and before - now > IGNORED_LOSS:
         text = _(
-            "this one contains %(now)s, an earlier one %(before)s. Check LORARY_DATABASE_URL "
-            "and whether files were lost. If they were removed on purpose, pass "
-            "--prune-anyway once."
+            "the newest set contains %(now)s, an earlier one %(before)s. Check "
+            "LORARY_DATABASE_URL and whether files were lost. If they were removed on purpose, "
+            "pass --prune-anyway once."
         )
         raise SetShrunk(text % {"now": counted(now, "file"), "before": f"{before:,}"})
 

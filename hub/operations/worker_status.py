@@ -203,6 +203,6 @@ def queue_title(name: str) -> str:
     kind, _dot, family = name.partition(".")
     if kind == "render":
         return _("Pictures: %(family)s") % {
-            "family": family_title(family) if family else _("of an older version")
+            "family": family_title(family) if family else _("queued by an older release")
         }
     return _("Checks of uploads") if kind == "checks" else name

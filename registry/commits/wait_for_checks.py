@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from registry.commits.changes import Inline, Put
 from registry.errors import Conflict, UploadNotReady, UploadRefused
@@ -104,7 +105,11 @@ class _Waiting:
         if time.monotonic() < self.until:
             return
         paths = [*self.started, *(file.path for file in self.left)]
-        text = _("%(n)d files are still being checked, including “%(path)s”. Commit again soon.")
+        text = ngettext(
+            "%(n)d file is still being checked: “%(path)s”. Commit again soon.",
+            "%(n)d files are still being checked, including “%(path)s”. Commit again soon.",
+            len(paths),
+        )
         raise UploadNotReady(
             text % {"n": len(paths), "path": paths[0]}, retry_after=RETRY_S, paths=paths[:100]
         )

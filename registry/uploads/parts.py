@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from lorary.anatomy import Finding
 from registry import locks, storage
@@ -254,7 +255,9 @@ def missing_in(upload: Upload) -> list[int]:
 def incomplete(upload: Upload, missing: Iterable[int]) -> UploadIncomplete:
     """Return the refusal for missing parts."""
     numbers = list(missing)
-    text = _("%(n)d of %(all)d parts are missing.")
+    text = ngettext(
+        "%(n)d of %(all)d parts is missing.", "%(n)d of %(all)d parts are missing.", len(numbers)
+    )
     detail = text % {"n": len(numbers), "all": upload.part_count}
     return UploadIncomplete(detail, missing=numbers[:1000])
 

@@ -185,7 +185,7 @@ def test_a_pulled_file_that_was_edited_is_left_alone(hub: Hub, fake: FakeHub, ou
     place = hub.pull("ada/noir", to=out).path
     place.unlink()
     place.write_bytes(b"edited")
-    with pytest.raises(errors.TargetTaken, match="was edited since"):
+    with pytest.raises(errors.TargetTaken, match="was edited later"):
         hub.pull("ada/noir", to=out)
     assert place.read_bytes() == b"edited"
     hub.pull("ada/noir", to=out, force=True)

@@ -204,7 +204,7 @@ def test_a_description_that_was_edited_is_kept(
     answer("packs/", version(variant("sd1", part("studio/noir", NOIR)), version="v2"))
     ran = run(*pull)
     assert (ran.code, place.read_bytes()) == (1, edited)
-    assert "was edited since, so it was left alone" in ran.err
+    assert "was edited later, so it was left alone" in ran.err
     answer("packs/", version(variant("sd1", part("studio/noir", NOIR)), version="v2"))
     assert run(*pull, "--force").code == 0
     assert place.read_bytes() != edited

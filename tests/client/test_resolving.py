@@ -303,7 +303,7 @@ def test_several_files_of_a_name_are_not_chosen_from(
     one = ran.documents[1]
     assert (ran.code, one["state"], one["adapter"]) == (3, "hub", None)
     assert sorted(one["candidates"]) == ["eve/noir@v1", "studio/noir@v1"]
-    assert "may each be one of several files" in run("resolve", workflow).err
+    assert "with several possible files" in run("resolve", workflow).err
 
 
 def test_one_file_of_several_adapters_is_chosen_as_by_its_hash(

@@ -286,7 +286,7 @@ def test_a_full_or_busy_server_is_waited_for(
         (
             413,
             {"code": "quota_exceeded", "detail": "No room for you."},
-            "Cancel uploads that you do not",
+            "cancel the uploads that you do not",
         ),
         (413, {"code": "too_large", "detail": "At most 5 bytes."}, "Send a smaller file"),
         (

@@ -63,7 +63,7 @@ def test_from_the_first_page_to_a_picture_with_one_click_and_one_field(hub: Runn
         page.unroute("**/packs/try")
         page.wait_for_selector("#tried figure + figure img", timeout=90_000)
         assert page.locator("#tried figcaption").all_inner_texts() == [
-            "without it, same seed", "Soft",
+            "without the pack, same seed", "Soft",
         ]  # fmt: skip
         for image in page.locator("#tried picture img").all():
             assert image.evaluate("img => img.decode().then(() => img.naturalWidth)") > 0

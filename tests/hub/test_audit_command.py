@@ -69,9 +69,9 @@ def test_pruning_and_erasing_say_how_many(ada: User, own_settings: Callable[...,
     Event.objects.create(verb="signed_in", actor=ada, created_at=old)
     with log_context.within(REQUEST):
         events.record(actor=ada, verb="signed_in", about=ada)
-    assert run("prune", "--dry-run") == ["1 events and 0 more addresses would be removed."]
-    assert run("prune") == ["1 events and 0 more addresses removed."]
-    assert run("erase", "--actor", "ada") == ["1 addresses erased."]
+    assert run("prune", "--dry-run") == ["1 event and 0 more addresses would be removed."]
+    assert run("prune") == ["1 event and 0 more addresses removed."]
+    assert run("erase", "--actor", "ada") == ["1 address erased."]
     assert not EventAddress.objects.exists()
 
 

@@ -90,7 +90,7 @@ def test_places_of_the_most_used_tools_come_first(client: Client, noir: Adapter)
 
 
 def test_adapters_of_the_miniature_are_only_for_python(client: Client, noir: Adapter) -> None:
-    note = "It has no checkpoint for ComfyUI, A1111 and Forge"
+    note = "It has no checkpoint for ComfyUI, A1111 or Forge"
     assert note not in client.get("/ada/noir").content.decode()
     noir.versions.update(family="miniature")
     page = client.get("/ada/noir").content.decode()
@@ -334,7 +334,7 @@ def test_an_edit_does_not_undo_another(as_ada: Client, noir: Adapter, ada: User)
     cards.edit_adapter(actor=ada, adapter=noir, summary="By somebody else.")
     answer = as_ada.post("/ada/noir/edit", card_form(noir, summary="Mine.", seen=seen))
     assert answer.status_code == 400
-    assert "was changed since you opened this form" in answer.content.decode()
+    assert "has been changed since you opened this form" in answer.content.decode()
     assert "Mine." in answer.content.decode()
     noir.refresh_from_db()
     assert noir.summary == "By somebody else."
@@ -458,7 +458,7 @@ def test_an_edit_of_a_version_does_not_undo_another(as_ada: Client, v1: Version,
     answer = as_ada.post(address, form)
     assert answer.status_code == 400
     page = answer.content.decode()
-    assert "was changed since you opened this form" in page
+    assert "has been changed since you opened this form" in page
     assert "hard light</textarea>" in page
     v1.refresh_from_db()
     assert (v1.trigger_words, v1.notes, v1.strength) == (["noir light"], "By somebody else.", 0.7)

@@ -97,7 +97,7 @@ def test_weights_are_compared_without_scripts(
     worker_process.drain("checks")
     page = text(client.get(PATH))
     assert "Cosine -1.00. Opposite changes: one undoes a part of the other." in page
-    assert "The right one is 0.50 times as strong as the left one." in page
+    assert "The file on the right is 0.50 times as strong as the file on the left." in page
     assert '<code>down_blocks.0</code></th><td class="num">-1.00</td>' in page
     assert "http-equiv" not in page
     assert "Both headers have the same metadata." in page

@@ -85,7 +85,7 @@ def test_strangers_see_no_empty_gallery(client: Client, noir: Adapter) -> None:
 
 def test_the_owner_is_offered_to_bring_some(as_ada: Client, noir: Adapter) -> None:
     page = shown(as_ada)
-    assert "Only you see this section" in page
+    assert "only users who can publish here see this section" in page
     assert 'data-upload="/api/v1/adapters/ada/noir/versions/v1/samples"' in page
     assert "js/gallery.js" in page
 

@@ -171,7 +171,7 @@ def test_recommended_strengths_are_drawn_on_the_sliders(as_ada: Client, neon: Ve
 def test_adapters_that_fight_are_named(as_ada: Client, ink: Version) -> None:
     Adapter.objects.update(kind="style")
     text = page_of(as_ada, "/mixer?layer=ada/noir@v1&layer=bob/ink@v1&strength=0.9&strength=0.8")
-    assert "fight: both are of the kind “style” and strong" in text
+    assert "conflict: both have the kind “style” and a high strength" in text
     assert "The strengths add up to 1.7." in text
     muted = "/mixer?layer=ada/noir@v1&layer=bob/ink@v1&strength=0.9&strength=0.8&mute=bob/ink@v1"
     assert "note warning" not in page_of(as_ada, muted)
@@ -402,7 +402,7 @@ def test_a_ready_one_shows_both_pictures_and_stops_renewing(as_ada: Client, aske
     text = page_of(as_ada, f"/mixer/{asked.key}/state")
     assert len(re.findall(r'src="/media/images/\d+\.png"', text)) == 2
     assert "data-hx-trigger" not in text
-    assert "<figcaption><span>without it, same seed</span></figcaption>" in text
+    assert "<figcaption><span>without the mix, same seed</span></figcaption>" in text
     assert "ada/noir@v1: 0.8" in text
     assert "Share it" in text
 

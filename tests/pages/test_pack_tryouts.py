@@ -137,10 +137,10 @@ def test_without_a_script_it_goes_to_the_page_of_the_try_out(
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
     page = text(client, answer["Location"])
     assert '<meta http-equiv="refresh" content="3">' in page
-    for shown in ("a red boat", "noir style, a red boat, film grain", "Cancel", "Yours", "noindex"):
+    for shown in ("a red boat", "noir style, a red boat, film grain", "Cancel", "Your try-outs", "noindex"):
         assert shown in page, shown
     assert text(client, f"/mixer/{tryout.key}", 302) == ""
-    assert "Yours" in text(client, "/packs/ada/dusk")
+    assert "Your try-outs" in text(client, "/packs/ada/dusk")
 
 
 def test_with_a_script_the_result_comes_as_a_part(client: Client, dusk: PackVersion) -> None:
@@ -166,10 +166,10 @@ def test_another_browser_sees_a_shared_address_and_nothing_else(
     page = text(friend, f"/packs/try/{key}")
     assert "a red boat" in page
     assert "Cancel" not in page
-    assert "Yours" not in page
-    assert "Yours" not in text(friend, "/packs/ada/dusk")
+    assert "Your try-outs" not in page
+    assert "Your try-outs" not in text(friend, "/packs/ada/dusk")
     friend.cookies["tries"] = f"{key.replace('-', '')}:forged"
-    assert "Yours" not in text(friend, "/packs/ada/dusk")
+    assert "Your try-outs" not in text(friend, "/packs/ada/dusk")
     assert friend.post(f"/packs/try/{key}/share").status_code == 302  # to sign in
 
 

@@ -91,7 +91,7 @@ def test_what_is_missing_is_said(
     assert 'href="/ada/noir' not in page
     assert "Parts are missing" in text(client, "/packs")
     client.force_login(ada)
-    assert "Others cannot download a part" in text(client)
+    assert "Other users cannot download a part" in text(client)
     client.logout()
     adapters.describe(actor=ada, adapter=noir, visibility="public")
     assert "A part of this version is gone" not in text(client)
@@ -220,7 +220,7 @@ def test_its_owner_edits_the_card_and_the_address(
     moved = as_ada.get(PLACE)
     assert (moved.status_code, moved["Location"]) == (301, "/packs/ada/dawn")
     late = as_ada.post("/packs/ada/dawn/edit", sent)
-    assert (late.status_code, b"was changed since" in late.content) == (400, True)
+    assert (late.status_code, b"has been changed since" in late.content) == (400, True)
     bad = as_ada.post("/packs/ada/dawn/edit", {**sent, "seen": "", "name": "a--b"})
     assert (bad.status_code, b"must not contain" in bad.content) == (400, True)
 

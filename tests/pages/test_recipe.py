@@ -51,7 +51,7 @@ def test_owners_see_default_prompts_with_their_words_in_place(
     assert "a small house by a lake, mountains in the distance, noir light" in page
     assert "edition 3 of the recipe." in page
     assert "2 seeds at 5 strengths: 10 pictures." in page
-    assert "without the adapter and at strength 1: 2 pictures." in page
+    assert "once without the adapter and once at strength 1: 2 pictures." in page
     assert "A change renders 1 version again with all its prompts, currently 20" in page
     assert fields(page) == [""] * 3
     assert "History" not in page

@@ -204,7 +204,7 @@ def test_all_blocks_of_a_smaller_model_are_of_no_base_model_that_is_known(
     ]
     text = page(diffusers(blocks, component="transformer"))
     assert "May fit FLUX.1, Chroma, HunyuanVideo or FramePack." in text
-    assert "those of another model can have the same structure" in text
+    assert "adapters for another model can have the same structure" in text
     assert "FLUX.1 is the nearest of those that fit." in text
     assert "FLUX.1 / Chroma / HunyuanVideo / FramePack possible" in text
 
@@ -253,7 +253,7 @@ def test_the_proven_column_is_no_surer_than_the_tensors(page: Callable[..., str]
 def test_one_that_may_be_another_is_said_so(page: Callable[..., str]) -> None:
     text = page(kohya([Target("transformer_blocks.0.attn.to_q", (2432, 2432))]))
     assert "May fit Stable Diffusion 3.5 large." in text
-    assert "those of another model can have the same structure" in text
+    assert "adapters for another model can have the same structure" in text
 
 
 def test_a_checkpoint_of_another_base_model_is_struck(page: Callable[..., str]) -> None:

@@ -65,7 +65,7 @@ def test_contents_are_taken_up_to_their_limit() -> None:
     _header, found = read(HEAD + line("file", path="a", content=base64.b64encode(data).decode()))
     assert found == [Content("a", data)]
     over = base64.b64encode(data + b"x").decode()
-    with pytest.raises(TooLarge, match="by LFS before it"):
+    with pytest.raises(TooLarge, match="with LFS before the commit"):
         read(HEAD + line("file", path="a", content=over))
 
 

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from hub.management.options import whole_number
 from hub.management.progress import Help
+from hub.plurals import counted
 from hub.setting_checks import TAG
 from registry.audit import export, selectors, services
 from registry.audit.selectors import Entry, Filters
@@ -26,8 +27,8 @@ EPILOG = """\
 list      the newest events, newest first, one a line: time, account ("-" if nobody was signed
           in), verb, object, subject, facts, and in brackets the address, command or worker
 export    all events, oldest first, to standard output
-erase     removes the network addresses of the events that the filters match; at least one
-          filter. The events stay
+erase     removes the network addresses of the events that the filters match, and needs at
+          least one filter. The events stay
 prune     removes events older than LORARY_AUDIT_DAYS, and addresses older than
           LORARY_AUDIT_ADDRESS_DAYS. The checks worker does the same once a day
 
@@ -102,7 +103,7 @@ class Command(BaseCommand):
             message = "erase needs a filter, such as --actor or --until."
             raise CommandError(message)
         count = services.erase_addresses(actor=None, filters=filters)
-        self.stdout.write(f"{count:,} addresses erased.")
+        self.stdout.write(f"{count:,} {_addresses(count)} erased.")
 
     def _prune(self, filters: Filters, options: dict[str, Any]) -> None:
         if filters != Filters():
@@ -111,8 +112,13 @@ class Command(BaseCommand):
         pruned = services.prune(is_dry=options["dry_run"])
         verb = "would be removed" if options["dry_run"] else "removed"
         self.stdout.write(
-            f"{pruned.events:,} events and {pruned.addresses:,} more addresses {verb}."
+            f"{counted(pruned.events, 'event')} and {pruned.addresses:,} more "
+            f"{_addresses(pruned.addresses)} {verb}."
         )
+
+
+def _addresses(count: int) -> str:
+    return "address" if count == 1 else "addresses"
 
 
 def _require_verb(text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from hub.management.progress import Help
+from hub.plurals import counted
 from previews.models import Render
 from previews.renders import contact_sheets
 
@@ -32,13 +33,13 @@ class Command(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         """Create missing contact sheets, and report."""
         if options["dry_run"]:
-            sheets, verb = contact_sheets.missing().count(), "are missing"
+            sheets, verb = contact_sheets.missing().count(), "missing"
         else:
-            sheets, verb = sum(1 for _render in _draw()), "were created"
+            sheets, verb = sum(1 for _render in _draw()), "created"
         if options["json"]:
             self.stdout.write(json.dumps({"sheets": sheets}))
         else:
-            self.stdout.write(f"{sheets} contact sheets {verb}.")
+            self.stdout.write(f"{counted(sheets, 'contact sheet')} {verb}.")
 
 
 def _draw() -> Iterator[Render]:

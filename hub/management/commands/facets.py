@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 EPILOG = """\
-The database updates the counters with every change; they only need this command if rows were
-changed without its triggers. What licences permit is stored with each adapter: processes of an
-older release, during an update, do not write it. Both actions read all adapters; the hub may run
-meanwhile.
+The database updates the counters with every change; they need this command only if rows were
+changed without its triggers. The permissions of a licence are stored with each adapter. Processes
+of an older release that still run during an update do not store them; `rebuild` adds them. Both
+actions read all adapters; the hub may run meanwhile.
 
 Example: manage.py facets rebuild
 """

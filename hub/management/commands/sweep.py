@@ -38,9 +38,11 @@ class Command(BaseCommand):
             document = asdict(swept) | {"waiting": left._asdict()}
             self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder))
             return
-        verb = "would free" if options["dry_run"] else "freed"
+        is_dry = options["dry_run"]
+        verb = "would free" if is_dry else "freed"
         self.stdout.write(
-            f"{counted(swept.uploads_expired, 'upload')} expired, "
+            f"{counted(swept.uploads_expired, 'upload')} expired; "
+            f"{'to delete' if is_dry else 'deleted'}: "
             f"{counted(swept.uploads_forgotten, 'old upload record')}, "
             f"{counted(swept.blobs, 'unreferenced blob')}, {counted(swept.files, 'file')}, "
             f"{counted(swept.leftovers, 'piece')} left by Hugging Face clients; "

@@ -49,11 +49,11 @@ token with the scope admin. SIZE is a number of bytes such as 200GB, "none" for 
 `transfer` moves all adapters and packs of an account, which may be disabled, to another
 owner: a user or an organisation. Old addresses redirect, and versions keep their author.
 
-`delete` replaces name and e-mail address with deleted-ID; published versions and events
-keep this as their author. An account that owns adapters or packs is deleted only with
---transfer-to, or with --with-adapters, which withdraws them permanently. The name stays
-reserved. `export` writes everything that the hub stores about the account as JSON,
-without secrets.
+`delete` replaces the name with deleted-ID and deletes the e-mail address; published
+versions and events then show deleted-ID as their author. An account that owns adapters or
+packs is deleted only with --transfer-to, or with --with-adapters, which withdraws them
+permanently. The old name stays reserved. `export` writes everything that the hub stores
+about the account as JSON, without secrets.
 
 Exit code 1: there is no such account, or the change is refused.
 

@@ -208,7 +208,7 @@ def _confidence(base: Document) -> str:
         return _("Likely: several base models have these layers, but weaker evidence rules out "
                  "the others.")  # fmt: skip
     if base["candidates"]:
-        return _("Its tensors fit, but those of another model can have the same structure.")
+        return _("Its tensors fit, but adapters for another model can have the same structure.")
     return _("No known base model has its layers.")
 
 

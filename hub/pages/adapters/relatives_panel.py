@@ -67,11 +67,11 @@ def _text(relative: Relative) -> str:
         Relation.STRENGTH: _("Same weights, %(n)s times as strong as here")
         % {"n": _number(1 / relative.strength if relative.strength else 0)},
         Relation.RESIZED: {
-            "from": _("This version was resized from it"),
+            "from": _("This version was resized from that version"),
             "to": _("Resized from this version"),
         }.get(relative.direction, _("Resized")),
         Relation.PART: {
-            "from": _("This version has a part of its layers"),
+            "from": _("This version has a part of that version's layers"),
             "to": _("Has a part of this version's layers"),
         }.get(relative.direction, _("Has some of the same layers")),
         Relation.SAME_RUN: _("Same training run, other checkpoint"),

@@ -127,7 +127,9 @@ def _places(
             "diffusers",
             f'pipe.load_lora_weights(lorary.pull("{pinned}"), adapter_name="mine"); '
             f'pipe.set_adapters("mine", {dial})',
-            note=_("After “import lorary”. It downloads the file and verifies its digest."),
+            note=_(
+                "Run “import lorary” first. The code downloads the file and verifies its digest."
+            ),
             is_place=True,
         ),
     ]

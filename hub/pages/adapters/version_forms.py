@@ -173,7 +173,9 @@ class VersionForm(DetailsForm):
 class PublishForm(VersionForm, AdapterForm):
     """The file and a new adapter."""
 
-    owner = forms.ChoiceField(label=_("Owner"), required=False)
+    owner = forms.ChoiceField(
+        label=_("Owner"), required=False, widget=forms.Select(attrs={"class": "in auto"})
+    )
     name = forms.CharField(
         label=_("Address"),
         max_length=96,

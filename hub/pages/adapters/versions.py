@@ -109,7 +109,10 @@ def _changed(form: EditVersionForm, current: Details) -> Details:
     """
     if form.is_outdated(_digest(current)):
         raise Invalid(
-            _("The version was changed since you opened this form. Copy your text, then reload.")
+            _(
+                "The version has been changed since you opened this form. "
+                "Copy your text, then reload."
+            )
         )
     return form.details()
 

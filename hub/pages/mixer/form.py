@@ -75,7 +75,7 @@ class PictureForm(forms.Form):
             "{prompt} stands for your prompt. Trigger words are not added to a template."
         ),
     )
-    negative = forms.CharField(label=gettext_lazy("What it must not show"), required=False)
+    negative = forms.CharField(label=gettext_lazy("Negative prompt"), required=False)
     seed = _whole(
         gettext_lazy("Seed"), placeholder=gettext_lazy("random"), min=0, **{"class": "in auto"}
     )  # up to ten digits, so wider than the others

@@ -49,8 +49,8 @@ def _conflicts(strengths: Mapping[str, float], versions: Sequence[Version]) -> I
         if len(alike) > 1:
             facts = {"one": alike[0], "other": alike[1], "kind": str(kind.label).lower()}
             text = _(
-                "“%(one)s” and “%(other)s” fight: both are of the kind “%(kind)s” and strong. "
-                "Lower one to 0.6 or less, or mute it."
+                "“%(one)s” and “%(other)s” conflict: both have the kind “%(kind)s” and a high "
+                "strength. Lower one to 0.6 or less, or mute it."
             )
             yield text % facts
     total = sum(map(abs, strengths.values()))

@@ -184,7 +184,7 @@ def _staff(request: HttpRequest, actor: User, user: User, _data: dict[str, Any])
     text = (
         _("%(name)s is an administrator now.")
         if is_staff
-        else _("%(name)s is not an administrator.")
+        else _("%(name)s is no longer an administrator.")
     )
     return _done(request, user, text % {"name": user.username})
 

@@ -66,7 +66,9 @@ class AuditForm(forms.Form):
         label=gettext_lazy("Object"),
         max_length=210,
         required=False,
-        help_text=gettext_lazy("owner/name, packs/owner/name, user:name, or a subject."),
+        help_text=gettext_lazy(
+            "owner/name, packs/owner/name, user:name, or the subject of an event."
+        ),
     )
     address = forms.CharField(label=gettext_lazy("Address"), max_length=64, required=False)
     since = forms.DateField(

@@ -168,7 +168,7 @@ def _part_fields(index: int) -> dict[str, forms.Field]:
         f"part{index}_strength": forms.FloatField(
             label=_("Strength"),
             required=False,
-            help_text=_("Empty: the recommended one.") if not index else "",
+            help_text=(_("Leave it empty to use the recommended strength.") if not index else ""),
             min_value=-MAX_STRENGTH,
             max_value=MAX_STRENGTH,
         ),

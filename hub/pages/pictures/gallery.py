@@ -221,7 +221,7 @@ def _settings(facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("model"):
         yield str(facts["model"])
     if "steps" in facts:
-        yield _("%(n)d steps") % {"n": facts["steps"]}
+        yield ngettext("%(n)d step", "%(n)d steps", facts["steps"]) % {"n": facts["steps"]}
     if facts.get("sampler"):
         yield str(facts["sampler"])
     if "guidance" in facts:

@@ -299,7 +299,7 @@ def _family_proof(base: Document) -> Proof:
                    "on another.")  # fmt: skip
         text = f"{text} {choice}"
     elif len(base["candidates"]) > 1 and not claimed_family(base):
-        title = _("One of these, or another: %(families)s")
+        title = _("Perhaps one of these: %(families)s")
         title %= {"families": family_labels(base["candidates"])}
     elif level == "claimed":
         title = _title_by(base["claimed"]["source"], family_label(claimed))

@@ -81,7 +81,8 @@ def save(
             adapters.refresh(thing)
             if form.is_outdated(initial_of(thing)["seen"]):
                 text = _(
-                    "The card was changed since you opened this form. Copy your text, then reload."
+                    "The card has been changed since you opened this form. "
+                    "Copy your text, then reload."
                 )
                 form.add_error(None, text)
                 return False

@@ -118,7 +118,8 @@ def _require_short(line: bytearray) -> None:
 
 def _too_long() -> TooLarge:
     text = _(
-        "Files in a commit can have at most %(limit)d bytes. Send larger ones by LFS before it."
+        "Files in a commit can have at most %(limit)d bytes. Send larger files with LFS before "
+        "the commit."
     )
     return TooLarge(text % {"limit": INLINE_BYTES}, limit=INLINE_BYTES)
 

@@ -81,7 +81,7 @@ _EPILOG = """environment:
                     same as the options; see `lorary config`, which remembers them
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)
-  LORARY_OFFLINE    1 forbids connections: only what is here is used
+  LORARY_OFFLINE    1 forbids connections: only local files are used
   LORARY_CACHE      off keeps no copies: downloads are written straight to their folder
   LORARY_LINEAGES   a file that lists your own base checkpoints, for `lorary inspect`
 

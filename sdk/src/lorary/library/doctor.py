@@ -130,7 +130,8 @@ def _cache() -> Iterator[Check]:
     free = shutil.disk_usage(existing(cache.root)).free
     used = sum(one.size_bytes for one in files)
     message = (
-        f"{cache.root}: {len(files):,} files ({unfinished:,} unfinished), {count_bytes(used)}; "
+        f"{cache.root}: {len(files):,} file{'' if len(files) == 1 else 's'} "
+        f"({unfinished:,} unfinished), {count_bytes(used)}; "
         f"{count_bytes(free)} is free"
     )
     if free < _LEAST_FREE_BYTES:

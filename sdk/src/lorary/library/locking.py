@@ -235,7 +235,8 @@ class _Finder:
         gone = [part for part in parts.values() if not part.is_at_hand]
         if gone:
             listed = "; ".join(f"{part.adapter}@{part.version} is {part.state}" for part in gone)
-            msg = f"{len(gone)} of {len(parts)} files of {pack.name} are gone: {listed}."
+            are = "is" if len(gone) == 1 else "are"
+            msg = f"{len(gone)} of {len(parts)} files of {pack.name} {are} gone: {listed}."
             raise Gone(msg)
         versions: dict[Reference, Version] = {}
         for part in parts.values():

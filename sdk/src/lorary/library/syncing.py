@@ -552,7 +552,8 @@ def failures(steps: Iterable[Step]) -> Incomplete | None:
     if not errors:
         return None
     listed = "; ".join(f"{name}: {error.detail}" for name, error in errors.items())
-    return Incomplete.of(f"{len(errors)} files failed; the others are in place. {listed}", errors)
+    failed_files = f"{len(errors)} file{'' if len(errors) == 1 else 's'}"
+    return Incomplete.of(f"{failed_files} failed; the others are in place. {listed}", errors)
 
 
 def _row(step: Step) -> LockedFile:
@@ -588,6 +589,6 @@ def _taken(place: Path, entry: Entry | None, owner: str) -> TargetTaken:
     elif entry is not None and entry.is_at(place):
         why = f"is {entry.adapter} {entry.version}, which `lorary pull` wrote"
     else:
-        why = "was not written by Lorary, or was edited since"
+        why = "was not written by Lorary, or was edited later"
     message = f"{place} {why}, so it was left alone. Move it, or sync with --force."
     return TargetTaken(message, facts={"path": os.fspath(place)})

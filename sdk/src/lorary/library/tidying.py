@@ -349,7 +349,7 @@ def _move(source: Path, target: Path, key: str) -> None:
         message = f"{source} is gone."
         raise FileMissing(message)
     if not _is_same(source, key):
-        message = f"{source} was changed since the move was planned, and was left alone."
+        message = f"{source} has changed since the move was planned, and was left alone."
         raise FileMissing(message)
     if os.path.lexists(target):
         if target.is_symlink() or not (target.samefile(source) or _is_copied(source, target)):

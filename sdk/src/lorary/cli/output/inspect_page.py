@@ -305,11 +305,16 @@ def _words(anatomy: Anatomy) -> Iterator[str]:
 
 def _training(anatomy: Anatomy) -> list[str]:
     facts = [
-        _FACTS.get(name, f"{name.replace('_', ' ')} {{}}").format(_fact(name, value))
+        _stated(name, value)
         for name, value in anatomy.training.items()
         if name not in _SAID_BY_THE_CLAIM
     ]
     return wrap(" · ".join(facts), columns() - 4 - _LABEL) if facts else []
+
+
+def _stated(name: str, value: object) -> str:
+    text = _FACTS.get(name, f"{name.replace('_', ' ')} {{}}").format(_fact(name, value))
+    return text.removesuffix("s") if value == 1 and name in {"epochs", "images", "steps"} else text
 
 
 def _fact(name: str, value: object) -> str:

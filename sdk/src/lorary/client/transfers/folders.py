@@ -362,7 +362,7 @@ class Folder:
             self._require_inside(place)
             return "free"
         message = (
-            f"{place} was not written by Lorary, or was edited since, so it was left alone. "
+            f"{place} was not written by Lorary, or was edited later, so it was left alone. "
             "Move it, or pull with --force."
         )
         raise TargetTaken(message, facts={"path": os.fspath(place)})

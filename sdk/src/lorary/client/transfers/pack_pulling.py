@@ -173,7 +173,8 @@ def _incomplete(version: PackVersion, missing: Sequence[PackPart], count: int) -
         for part in missing
     )
     detail = (
-        f"{len(missing)} of {count} files of {version.pack} {version.name} are gone: {listed}. "
+        f"{len(missing)} of {count} files of {version.pack} {version.name} "
+        f"{'is' if len(missing) == 1 else 'are'} gone: {listed}. "
         "Nothing was downloaded. Pull the others with --partial (in Python, partial=True)."
     )
     return NotFound(detail, facts={"missing": [part.sha256 for part in missing]})
@@ -198,7 +199,7 @@ def require_place(place: Path, pack: str, entry: Entry | None, *, may_replace: b
         return
     if entry is None or entry.adapter != f"pack:{pack}" or not entry.has_bytes(place):
         msg = (
-            f"{place} was not written by Lorary as a description of {pack}, or was edited since, "
+            f"{place} was not written by Lorary as a description of {pack}, or was edited later, "
             "so it was left alone. Move it, or pull with --force."
         )
         raise TargetTaken(msg, facts={"path": os.fspath(place)})

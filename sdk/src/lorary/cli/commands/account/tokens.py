@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.cli.output.text import count_of, emit, note, plain, show, table
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _revoke(hub: client.Hub, args: Namespace) -> int:
         if args.json:
             emit({"revoked": count})
         else:
-            show(f"Revoked {count:,} tokens.")
+            show(f"Revoked {count_of(count, 'token')}.")
         note(f"lorary: the token in use is revoked too; create another at {_page(hub)}")
         return 0
     for name in args.names:

@@ -272,8 +272,7 @@ def _advise(
         note(f"{count} only in the cache: run the command again with {how} to put each in {where}.")
     if unsure:
         note(
-            f"{len(unsure)} may each be one of several files: choose one, and run “lorary pull” "
-            "with it."
+            f"{len(unsure)} with several possible files: choose one, and run “lorary pull” with it."
         )
     if missing:
         where = "" if args.dir else " Name your folders with --dir to search them too."
@@ -282,7 +281,8 @@ def _advise(
 
 COMMANDS = {
     "resolve": Command(
-        "Find the LoRAs that pictures and workflows use: here, on the hub, or missing. It reads "
+        "Find the LoRAs that pictures and workflows use, and show which are here, on the hub, or "
+        "missing. It reads "
         "workflows of ComfyUI, A1111's and Forge's texts, metadata of InvokeAI, SwarmUI and "
         "Fooocus, and Civitai's lists of resources, in JSON and text files and in PNG, JPEG, "
         "WebP, MP4 and WebM. Files are not uploaded.\n\n"

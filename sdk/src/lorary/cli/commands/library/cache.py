@@ -62,7 +62,10 @@ def _configure(parser: Parser) -> None:
         "--max-size",
         type=size,
         metavar="SIZE",
-        help="prune: then remove the least recently used until this is left: 500MB, 20GB",
+        help=(
+            "prune: then remove the least recently used files until the cache has at most this "
+            "size, such as 500MB or 20GB"
+        ),
     )
     parser.add_argument("--dry-run", action="store_true", help="prune, rm: remove nothing")
 

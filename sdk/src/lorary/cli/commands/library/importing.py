@@ -53,7 +53,7 @@ def _configure(parser: Parser) -> None:
             action="store_const",
             const=name,
             default="private",
-            help=f"make new adapters visible to {who}; by default only you see them",
+            help=f"make new adapters visible to {who}; by default they are private",
         )
     parser.add_argument(
         "--kind",

@@ -229,7 +229,7 @@ def _report_steps(args: Namespace, steps: list[Step]) -> None:
     show(f"{listed or 'Nothing is locked'}.")
     for step in () if args.prune else _former(steps):
         former = f"{step.path} of {step.adapter} {step.version}"
-        note(plain(f"lorary: {former} is still there: workflows that name it use this version"))
+        note(plain(f"lorary: {former} is still there: workflows that name it use that version"))
     if counts["leave"] and not args.prune:
         note("lorary: --prune removes the files marked ?, which are no longer locked")
 
@@ -308,7 +308,8 @@ def _verify(args: Namespace) -> int:
         show(f"{listed or nothing}.")
     bad = len(found) - counts["ok"]
     if bad:
-        note(f"lorary: {bad:,} of {len(found):,} files differ from {than}; {mend}")
+        differ = "differs" if bad == 1 else "differ"
+        note(f"lorary: {bad:,} of {len(found):,} files {differ} from {than}; {mend}")
     return 1 if bad else 0
 
 

@@ -259,8 +259,8 @@ COMMANDS = {
     ),
     "list": Command(
         "List the files that lorary scan, import and push have read. Nothing is read or sent\n"
-        "now: what the hub has, and its trigger words, are those of the last scan; lorary\n"
-        "scan --refresh looks them up again.\n\n"
+        "now: whether the hub has a file, and which trigger words it has there, is known from the\n"
+        "last scan; lorary scan --refresh looks it up again.\n\n"
         "signs:\n" + MARKS,
         "  lorary list --missing-triggers\n"
         "  lorary list ~/ComfyUI --family sdxl --not-on-hub --json | jq -r .path",
