@@ -59,19 +59,27 @@ def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -
         form.add_error(None, fallback)
 
 
-def offer_owners(form: forms.Form, user: User) -> dict[str, Namespace]:
-    """Offer the owners under whose names the user may publish, or remove the field ``owner``.
+class OwnedForm(forms.Form):
+    """A form of a new adapter or pack; ``offer_owners`` must be called first."""
 
-    Returns:
-        Name → owner, the user first; one alone needs no field.
-    """
-    spaces = {space.name: space for space in writable_by(user).distinct().order_by("key")}
-    own = {user.namespace.name: user.namespace, **spaces}
-    if len(own) == 1:
-        del form.fields["owner"]
-    else:
-        form.fields["owner"].choices = [(name, name) for name in own]  # type: ignore[attr-defined]  # of this field
-    return own
+    owner = forms.ChoiceField(
+        label=_("Owner"), required=False, widget=forms.Select(attrs={"class": "in auto"})
+    )
+
+    def offer_owners(self, user: User) -> None:
+        """Offer the owners under whose names the user may publish; one alone needs no field."""
+        spaces = {space.name: space for space in writable_by(user).distinct().order_by("key")}
+        self._owners = {user.namespace.name: user.namespace, **spaces}
+        if len(self._owners) == 1:
+            del self.fields["owner"]
+        else:
+            self.fields["owner"].choices = [(name, name) for name in self._owners]  # type: ignore[attr-defined]  # of this field
+
+    @property
+    def namespace(self) -> Namespace:
+        """Return the chosen owner; by default the user."""
+        usual = next(iter(self._owners))
+        return self._owners[self.cleaned_data.get("owner") or usual]
 
 
 class ConfirmedForm(forms.Form):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.accounts import organisations, users
+from registry.adapters import services as adapters
 from registry.models import Namespace, User
 from tests import catalogue
 from tests.catalogue import PASSWORD
@@ -158,3 +159,17 @@ def test_a_member_publishes_under_the_organisation(
     note = client.get("/publish/name?name=ink&owner=studio").content.decode()
     assert note.startswith("This adapter exists: the file becomes a new version after v1.")
     assert "Available" in client.get("/publish/name?name=ink").content.decode()
+
+
+def test_a_mix_is_saved_as_a_pack_of_the_organisation(
+    client: Client, studio: Namespace, ada: User
+) -> None:
+    adapter = adapters.create(actor=ada, name="noir")
+    catalogue.release(adapter, LORA)
+    client.force_login(ada)
+    place = "/mixer/pack?layer=ada/noir@v1"
+    assert '<option value="studio">studio</option>' in client.get(place).content.decode()
+    assert client.post(place, {"title": "Dusk", "owner": "bob"}).status_code == 400
+    answer = client.post(place, {"title": "Dusk", "owner": "studio"})
+    assert answer["Location"] == "/packs/studio/Dusk"
+    assert studio.packs.get().latest_version

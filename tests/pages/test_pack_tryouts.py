@@ -137,7 +137,13 @@ def test_without_a_script_it_goes_to_the_page_of_the_try_out(
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
     page = text(client, answer["Location"])
     assert '<meta http-equiv="refresh" content="3">' in page
-    for shown in ("a red boat", "noir style, a red boat, film grain", "Cancel", "Your try-outs", "noindex"):
+    for shown in (
+        "a red boat",
+        "noir style, a red boat, film grain",
+        "Cancel",
+        "Your try-outs",
+        "noindex",
+    ):
         assert shown in page, shown
     assert text(client, f"/mixer/{tryout.key}", 302) == ""
     assert "Your try-outs" in text(client, "/packs/ada/dusk")

@@ -9,10 +9,9 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from hub.pages.forms import AdapterForm, offer_owners
+from hub.pages.forms import AdapterForm, OwnedForm
 from hub.pages.labels import family_choices, family_label
 from hub.pages.versioned.edits import RecheckedForm
-from registry.models import Namespace, User
 from registry.versions.details import Details
 
 if TYPE_CHECKING:
@@ -170,12 +169,9 @@ class VersionForm(DetailsForm):
         return _phrases([*self.words, *str(self.cleaned_data["more_words"]).split(",")])
 
 
-class PublishForm(VersionForm, AdapterForm):
+class PublishForm(VersionForm, AdapterForm, OwnedForm):
     """The file and a new adapter."""
 
-    owner = forms.ChoiceField(
-        label=_("Owner"), required=False, widget=forms.Select(attrs={"class": "in auto"})
-    )
     name = forms.CharField(
         label=_("Address"),
         max_length=96,
@@ -189,16 +185,6 @@ class PublishForm(VersionForm, AdapterForm):
         required=False,
         help_text=_("What others may do with pictures that they make with it."),
     )
-
-    def offer_owners(self, user: User) -> None:
-        """Offer the owners under whose names the user may publish."""
-        self._owners = offer_owners(self, user)
-
-    @property
-    def namespace(self) -> Namespace:
-        """Return the owner of the new adapter; by default the user."""
-        usual = next(iter(self._owners.values()))
-        return self._owners.get(self.cleaned_data.get("owner", ""), usual)
 
     @property
     def chosen_tags(self) -> list[str]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from hub.pages.forms import accept_faults
+from hub.pages.forms import OwnedForm, accept_faults
 from hub.pages.mixer import mix as mixes
 from hub.pages.mixer.form import Mixer, fault_of, mixer_of
 from hub.pages.mixer.mix import Mix, MixRow
@@ -55,8 +55,8 @@ _ROLES = {
 _SETTINGS = ("steps", "guidance", "width", "height")
 
 
-class SaveForm(forms.Form):
-    """Title and address of the new pack."""
+class SaveForm(OwnedForm):
+    """Title, owner and address of the new pack."""
 
     title = forms.CharField(label=gettext_lazy("Title"), max_length=packs.LIMITS["title"])
     name = forms.CharField(
@@ -81,6 +81,7 @@ def save(request: HttpRequest) -> HttpResponse:
     found = mixer_of(user, mixes.parse(dict(request.GET.lists())), is_asked=True)
     is_sent = request.method == "POST"
     form = SaveForm(request.POST if is_sent else None)
+    form.offer_owners(user)
     if is_sent and form.is_valid():
         pack = _saved(user, found, form)
         if pack is not None:
@@ -99,7 +100,7 @@ def _saved(user: User, found: Mixer, form: SaveForm) -> Pack | None:
         names = [part["adapter"] for part in manifest["variants"][0]["parts"]]
         title, name = form.cleaned_data["title"], form.cleaned_data["name"]
         with transaction.atomic():  # a refused manifest leaves no pack without a version
-            pack = packs.create(actor=user, owner=None, name=name, title=title, **card)
+            pack = packs.create(actor=user, owner=form.namespace, name=name, title=title, **card)
             publish.publish(actor=user, pack=pack, manifest=manifest)
     except (NameInvalid, NameTaken) as error:
         accept_faults(form, {"name": str(error.detail)}, "")

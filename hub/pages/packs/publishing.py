@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from hub.pages.forms import accept_faults, offer_owners
+from hub.pages.forms import OwnedForm, accept_faults
 from hub.pages.labels import family_label
 from hub.pages.packs.edits import PackForm
 from hub.pages.packs.views import pack_of
@@ -42,10 +42,9 @@ _TEXT = forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
 Faults: TypeAlias = Mapping[str, list[str] | str]
 
 
-class CreateForm(PackForm):
+class CreateForm(PackForm, OwnedForm):
     """Card fields of a new pack, its owner and its name."""
 
-    owner = forms.ChoiceField(label=gettext_lazy("Owner"), required=False)
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=MAX_NAME,
@@ -57,7 +56,7 @@ class CreateForm(PackForm):
     def __init__(self, data: QueryDict | None, user: User) -> None:
         super().__init__(data)
         self.order_fields(["owner", "name"])
-        self.spaces = offer_owners(self, user)
+        self.offer_owners(user)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -74,9 +73,9 @@ def create(request: HttpRequest) -> HttpResponse:
 def _created(user: User, form: CreateForm) -> Pack | None:
     """Create the pack, or add the service's faults to the form."""
     card = {**form.cleaned_data}
-    owner = form.spaces.get(card.pop("owner", ""))
+    card.pop("owner", None)
     try:
-        return packs.create(actor=user, owner=owner, **card)
+        return packs.create(actor=user, owner=form.namespace, **card)
     except LoraryError as error:
         faults = error.facts.get("fields") or {"name": str(error.detail)}
         accept_faults(form, faults, str(error.detail))
