@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from safetensors.torch import load  # noqa: E402
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import load, save_file  # noqa: E402
 
 from training.miniature import sampling  # noqa: E402
 from training.miniature.__main__ import main  # noqa: E402
@@ -105,7 +106,7 @@ def test_tuning_changes_only_the_adapter_and_says_so(work_with: Worker, name: st
         for key, value in tuner.adapted.unet.state_dict().items()
         if "lora_" not in key
     }
-    assert steps_of(path) == (700, False)
+    assert steps_of(path) == (700, 0)
     tuner.train()
     after = load_file(path)
     assert {key: value.shape for key, value in before.items()} == {
@@ -115,7 +116,20 @@ def test_tuning_changes_only_the_adapter_and_says_so(work_with: Worker, name: st
     assert changed == {key for key in after if not key.endswith(".alpha")}
     left = tuner.adapted.unet.state_dict()
     assert all(torch.equal(left[key], value) for key, value in frozen.items())
-    assert steps_of(path) == (700, True)
+    assert steps_of(path) == (700, FEW.steps)
+    Tuner(work, PLANS[name], FEW).train()
+    assert steps_of(path) == (700, 2 * FEW.steps)
+
+
+def test_layers_that_a_file_lacks_start_without_effect(work_with: Worker) -> None:
+    work = work_with(DIFFUSERS)
+    path = adapter_file(work, DIFFUSERS)
+    old = {key: value for key, value in load_file(path).items() if ".conv_" not in key}
+    with safe_open(path, "pt") as opened:
+        save_file(old, path, metadata=opened.metadata())
+    adapted = Tuner(work, PLANS[DIFFUSERS], FEW).adapted
+    for (_component, module), (_down, up) in adapted.matrices().items():
+        assert bool(up.any()) != module.startswith("conv_"), module
 
 
 def test_a_file_is_read_as_it_was_written(work_with: Worker, tmp_path: Path) -> None:

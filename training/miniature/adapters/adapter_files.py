@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BASE_VERSION = "miniature_v1"
 ARCHITECTURE = "miniature/lora"
 TRAINING_PICTURES = Sizes.triggered
+_TUNED = "Tuned through the sampler for "
 _KOHYA_PREFIX = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 
 
@@ -46,7 +47,7 @@ def write(path: Path, adapted: Adapted, plan: Plan, *, steps: int, tuned: int = 
     describe = _kohya_metadata if plan.format == "kohya" else _diffusers_metadata
     metadata = describe(plan, adapted.rank, steps)
     if tuned:
-        metadata["ss_training_comment"] = f"Tuned through the sampler for {tuned} steps."
+        metadata["ss_training_comment"] = f"{_TUNED}{tuned} steps."
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata=metadata)
 
@@ -64,11 +65,13 @@ def read_into(adapted: Adapted, plan: Plan, path: Path) -> None:
                     weight.copy_(tensors[name])
 
 
-def steps_of(path: Path) -> tuple[int, bool]:
-    """Return how many steps the first stage of a file took, and whether it was tuned."""
+def steps_of(path: Path) -> tuple[int, int]:
+    """Return how many steps the first stage of a file took, and how many its tuning."""
     with safe_open(path, "pt") as opened:
         metadata = opened.metadata()
-    return int(metadata["ss_steps"]), "ss_training_comment" in metadata
+    comment = metadata.get("ss_training_comment", "")
+    tuned = comment.removeprefix(_TUNED).partition(" ")[0]
+    return int(metadata["ss_steps"]), int(tuned or 0)
 
 
 def _names(convention: str, component: str, module: str) -> tuple[str, str]:

@@ -89,16 +89,18 @@ class Tuner:
         )
 
     def train(self) -> Path:
-        """Tune to the end of the budget, and replace the adapter's file."""
+        """Tune to the end of the budget, and replace the adapter's file.
+
+        A file that was tuned before is tuned further.
+        """
         self.run.resume()
         self.run.advance(self.options.steps, self.step, label=self.plan.name, save_every=50)
         self.run.average.swap()
         path = adapter_file(self.work, self.plan.name)
-        steps, _ = steps_of(path)
+        steps, tuned = steps_of(path)
         # The weights that were read have the gain already.
-        write(
-            path, self.adapted, replace(self.plan, gain=1.0), steps=steps, tuned=self.options.steps
-        )
+        plan = replace(self.plan, gain=1.0)
+        write(path, self.adapted, plan, steps=steps, tuned=tuned + self.options.steps)
         self.run.path.unlink()
         return path
 
