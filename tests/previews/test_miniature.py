@@ -49,9 +49,6 @@ PACKS: dict[str, Any] = tomllib.loads((FOLDER / "packs.toml").read_text(encoding
 VIDEOS: dict[str, Any] = tomllib.loads((FOLDER / "motion.toml").read_text(encoding="utf-8"))
 MOTION = FOLDER / "motion"
 
-# Trained before adapters had conv_in and conv_out of the UNet, too.
-WITHOUT_OUTER_LAYERS = {"golden-hour"}
-
 every_adapter = pytest.mark.parametrize("plan", PLANS.values(), ids=list(PLANS))
 
 
@@ -142,10 +139,9 @@ def test_default_prompts_have_a_place_for_the_trigger(plan: Plan) -> None:
 @every_adapter
 def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
     metadata, shapes = header(plan.name)
-    layers = 84 if plan.name in WITHOUT_OUTER_LAYERS else 86
     if plan.format == "kohya":
         endings = [".lora_down.weight", ".lora_up.weight", ".alpha"]
-        prefixes = {"lora_unet_": layers, "lora_te_text_model_": 18}
+        prefixes = {"lora_unet_": 86, "lora_te_text_model_": 18}
         assert metadata["ss_network_module"] == "networks.lora"
         assert metadata["ss_network_dim"] == str(plan.rank)
         assert metadata["ss_base_model_version"] == "miniature_v1"
@@ -153,7 +149,7 @@ def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
         assert [list(words) for words in tags.values()] == [[plan.trigger]]
     else:
         endings = [".lora_A.weight", ".lora_B.weight"]
-        prefixes = {"unet.": layers, "text_encoder.text_model.": 18}
+        prefixes = {"unet.": 86, "text_encoder.text_model.": 18}
         assert metadata["format"] == "pt"
         assert json.loads(metadata["lora_adapter_metadata"])["unet.r"] == plan.rank
     assert all(key.endswith(tuple(endings)) for key in shapes)
