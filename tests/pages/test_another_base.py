@@ -64,4 +64,4 @@ def test_the_note_on_a_name_of_ones_own_warns(
 def test_the_form_sends_what_the_note_needs(as_ada: Client) -> None:
     page = read(as_ada, FLUX, to="").content.decode()
     assert 'name="possible"' in page
-    assert "[name=possible]" in page
+    assert 'data-hx-include="closest .row"' in page
