@@ -210,7 +210,7 @@ def test_the_file_of_a_former_version_that_had_another_name_is_named(
     run("update")
     moved = run("sync")
     assert moved.out.startswith("? noir.safetensors  v1\n+ noir2.safetensors  studio/noir v2")
-    line = f"lorary: {PATH} of {NOIR} v1 is still there: workflows that name it use this version\n"
+    line = f"lorary: {PATH} of {NOIR} v1 is still there: workflows that name it use that version\n"
     assert moved.err.count(line) == 1
     assert "--prune removes" in moved.err
     assert run("sync", "--prune").err == ""
