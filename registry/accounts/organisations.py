@@ -57,8 +57,12 @@ def members(organisation: Namespace) -> QuerySet[Membership]:
 
 def manages(user: User, organisation: Namespace) -> bool:
     """Return whether a user may change the members: its admins may, and administrators."""
-    is_admin = organisation.memberships.filter(user=user, role=Role.ADMIN).exists()
-    return permissions.is_operator(user) or (user.access_token is None and is_admin)
+    if permissions.is_operator(user):
+        return True
+    return (
+        user.access_token is None
+        and organisation.memberships.filter(user=user, role=Role.ADMIN).exists()
+    )
 
 
 def create(*, actor: User | None, name: str, admin: User) -> Namespace:
@@ -78,13 +82,9 @@ def create(*, actor: User | None, name: str, admin: User) -> Namespace:
         permissions.require_operator(actor)
     check_new_name(name, is_namespace=True)
     _require_active(admin)
-    key = key_of(name)
     try:
         with transaction.atomic():
-            organisation = Namespace.objects.create(
-                kind=NamespaceKind.ORGANISATION, name=name, key=key
-            )
-            NamespaceName.objects.create(namespace=organisation, key=key)
+            organisation = users.create_namespace(name, kind=NamespaceKind.ORGANISATION)
             events.record(actor=actor, verb="organisation_created", subject=name)
             _save(actor, organisation, admin, Role.ADMIN)
     except IntegrityError as error:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from registry import events
 from registry.accounts import permissions
 from registry.errors import Forbidden, Invalid, NameInvalid, NameTaken
-from registry.models import Maturity, Namespace, NamespaceName, User
+from registry.models import Maturity, Namespace, NamespaceKind, NamespaceName, User
 from registry.names import check_new_name, key_of
 from registry.tokens import services as tokens
 
@@ -124,9 +124,19 @@ def give_namespace(user: User) -> None:
     Raises:
         IntegrityError: the name is, or was once, in use.
     """
-    key = key_of(user.username)
-    namespace = Namespace.objects.create(name=user.username, key=key, user=user)
+    create_namespace(user.username, kind=NamespaceKind.USER, user=user)
+
+
+def create_namespace(name: str, *, kind: NamespaceKind, user: User | None = None) -> Namespace:
+    """Create a namespace, whose name is reserved for ever.
+
+    Raises:
+        IntegrityError: the name is, or was once, in use.
+    """
+    key = key_of(name)
+    namespace = Namespace.objects.create(kind=kind, name=name, key=key, user=user)
     NamespaceName.objects.create(namespace=namespace, key=key)
+    return namespace
 
 
 def change_password(

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.models import Adapter
 from registry.versions.details import Details
@@ -42,6 +43,15 @@ class PageClient(Client):
 @pytest.fixture
 def client() -> Client:
     return PageClient()
+
+
+@pytest.fixture
+def as_operator(client: Client) -> Client:
+    """A client that is signed in as an administrator, rosa."""
+    rosa = users.create_user(name="rosa", password=catalogue.PASSWORD)
+    users.set_staff(actor=None, user=rosa, is_staff=True)
+    client.force_login(rosa)
+    return client
 
 
 @pytest.fixture(autouse=True)

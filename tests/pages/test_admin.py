@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 
 from hub.admin import rows, site
 from hub.http.middleware import CONTENT_SECURITY_POLICY
-from registry.accounts import users
 from registry.jobs import queue
 from registry.models import Adapter, Event, Job, JobState, User
 from registry.tokens import services as tokens
@@ -27,14 +26,6 @@ pytestmark = pytest.mark.django_db
 MODELS = [
     model for app in ("registry", "previews") for model in apps.get_app_config(app).get_models()
 ]
-
-
-@pytest.fixture
-def as_operator(client: Client) -> Client:
-    root = users.create_user(name="rosa")
-    users.set_staff(actor=None, user=root, is_staff=True)
-    client.force_login(root)
-    return client
 
 
 def place(model: type[Model]) -> str:

@@ -8,24 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from django.test import Client
 
-from registry.accounts import quotas, users
+from registry.accounts import quotas
 from registry.models import Adapter, Event, Namespace, User
 from registry.tokens import services as tokens
 from tests import packs
-from tests.catalogue import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def as_operator(client: Client) -> Client:
-    root = users.create_user(name="rosa", password=PASSWORD)
-    users.set_staff(actor=None, user=root, is_staff=True)
-    client.force_login(root)
-    return client
 
 
 def act(client: Client, user: User, action: str, **data: str) -> str:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.accounts import organisations, users
+from registry.accounts import organisations
 from registry.adapters import services as adapters
 from registry.models import Namespace, User
 from tests import catalogue
-from tests.catalogue import PASSWORD
 from tests.registry.files import LORA
 
 if TYPE_CHECKING:
@@ -23,14 +22,6 @@ PAGE = "/settings/organisations/studio"
 @pytest.fixture
 def studio(ada: User) -> Namespace:
     return organisations.create(actor=None, name="studio", admin=ada)
-
-
-@pytest.fixture
-def as_operator(client: Client) -> Client:
-    root = users.create_user(name="rosa", password=PASSWORD)
-    users.set_staff(actor=None, user=root, is_staff=True)
-    client.force_login(root)
-    return client
 
 
 def roles(organisation: Namespace) -> dict[str, str]:
