@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry import events
@@ -20,18 +20,27 @@ from registry.tokens import services as tokens
 
 @dataclass(frozen=True)
 class Row:
-    """An organisation in the list."""
+    """An organisation in the list.
+
+    Attributes:
+        admins: How many admins have an active account. Disabling accounts can leave none; then
+            only an administrator can change the members.
+    """
 
     name: str
     created_at: datetime
     members: int
+    admins: int
 
 
 def listing(*, after: str = "", limit: int | None = None) -> list[Row]:
     """Return organisations by name, from the one after ``after`` on."""
     rows = Namespace.objects.filter(kind=NamespaceKind.ORGANISATION, key__gt=key_of(after))
-    counted = rows.order_by("key").annotate(members=Count("memberships"))
-    fields = counted.values_list("name", "created_at", "members")
+    is_admin = Q(memberships__role=Role.ADMIN, memberships__user__is_active=True)
+    counted = rows.order_by("key").annotate(
+        members=Count("memberships"), admins=Count("memberships", filter=is_admin)
+    )
+    fields = counted.values_list("name", "created_at", "members", "admins")
     return [Row(*values) for values in fields[:limit]]
 
 

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from registry.accounts import organisations
+from registry.accounts.disabling import disable
 from registry.adapters import services as adapters
 
 if TYPE_CHECKING:
@@ -44,13 +45,23 @@ def test_results_as_json(ada: User, bob: User) -> None:
         "name": "studio",
         "used_bytes": 0,
         "quota_bytes": settings.LORARY.quota_bytes,
-        "members": [{"name": "ada", "role": "admin"}],
+        "members": [{"name": "ada", "role": "admin", "is_active": True}],
     }
     assert json.loads(run("add", "studio", "bob", "--json"))["changed"] is True
     assert json.loads(run("remove", "studio", "bob", "--json")) == {"changed": True, **created}
     assert json.loads(run("list", "--json")) == {
-        "organisations": [{"name": "studio", "members": 1}]
+        "organisations": [{"name": "studio", "members": 1, "active_admins": 1}]
     }
+
+
+def test_an_organisation_without_an_active_admin_is_named(ada: User, bob: User) -> None:
+    run("create", "studio", "--admin", "ada")
+    run("add", "studio", "bob")
+    disable(actor=None, user=ada, reason="left")
+    assert run("list") == "studio: 2 members, no active admin"
+    assert run("show", "studio") == "studio\nada: admin (disabled)\nbob: write"
+    run("add", "studio", "bob", "--role", "admin")
+    assert run("list") == "studio: 2 members"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,11 @@ def test_an_administrator_creates_an_organisation(as_operator: Client, ada: User
     answer = as_operator.post(page, {"name": "studio", "admin": "Ada"})
     assert answer["Location"] == PAGE
     assert roles(organisations.named("studio")) == {ada.username: "admin"}
-    assert f'href="{PAGE}"' in as_operator.get(page).content.decode()
+    listed = as_operator.get(page).content.decode()
+    assert f'href="{PAGE}"' in listed
+    assert "no active admin" not in listed
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    assert "no active admin" in as_operator.get(page).content.decode()
 
 
 def test_the_list_is_read_page_by_page(as_operator: Client, ada: User) -> None:

@@ -82,8 +82,11 @@ def _run(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     action = options["action"]
     if action == "list":
         listed = organisations.listing()
-        lines = [f"{one.name}: {counted(one.members, 'member')}" for one in listed]
-        found = [{"name": one.name, "members": one.members} for one in listed]
+        lines = [f"{one.name}: {_counts(one)}" for one in listed]
+        found = [
+            {"name": one.name, "members": one.members, "active_admins": one.admins}
+            for one in listed
+        ]
         return "\n".join(lines) or "There are no organisations.", {"organisations": found}
     if action == "create":
         admin = selectors.named(options["admin"])
@@ -93,7 +96,7 @@ def _run(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     organisation = organisations.named(options["name"])
     if action == "show":
         document = _document(organisation)
-        lines = [f"{one['name']}: {one['role']}" for one in document["members"]]
+        lines = [_line(one) for one in document["members"]]
         return "\n".join([organisation.name, *lines]), document
     if action == "transfer":
         target = namespace_named(options["to"])
@@ -117,9 +120,22 @@ def _run(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return sentence, {"changed": is_changed, **_document(organisation)}
 
 
+def _counts(row: organisations.Row) -> str:
+    text = counted(row.members, "member")
+    return text if row.admins else f"{text}, no active admin"
+
+
+def _line(member: dict[str, Any]) -> str:
+    text = f"{member['name']}: {member['role']}"
+    return text if member["is_active"] else f"{text} (disabled)"
+
+
 def _document(organisation: Namespace) -> dict[str, Any]:
     rows = organisations.members(organisation)
-    members = [{"name": row.user.username, "role": row.role} for row in rows]
+    members = [
+        {"name": row.user.username, "role": row.role, "is_active": row.user.is_active}
+        for row in rows
+    ]
     return {
         "name": organisation.name,
         "used_bytes": quotas.used_by(organisation),
