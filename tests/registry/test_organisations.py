@@ -22,6 +22,7 @@ from registry.publication import services as publication
 from registry.tokens import services as tokens
 from registry.uploads import selectors as upload_selectors
 from tests import catalogue
+from tests.races import at_once
 from tests.registry.files import LORA
 
 if TYPE_CHECKING:
@@ -187,3 +188,18 @@ def test_disabled_members_can_lose_their_role(
     bob.refresh_from_db()
     assert organisations.set_role(actor=ada, organisation=studio, user=bob, role="read")
     assert roles(studio) == [("ada", "admin"), ("bob", "read")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_admin_stays_when_all_leave_at_once() -> None:
+    admins = [users.create_user(name=f"admin{number}") for number in range(8)]
+    studio = organisations.create(actor=None, name="studio", admin=admins[0])
+    for user in admins[1:]:
+        organisations.set_role(actor=None, organisation=studio, user=user, role="admin")
+
+    def leave(number: int) -> None:
+        user = admins[number]
+        organisations.remove(actor=user, organisation=studio, user=user)
+
+    assert at_once(leave, StateConflict) == 7
+    assert [role for _, role in roles(studio)] == ["admin"]

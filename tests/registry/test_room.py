@@ -6,12 +6,10 @@ import hashlib
 import io
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -38,10 +36,8 @@ from registry.uploads import by_digest, check
 from registry.uploads import services as uploads
 from registry.versions import withdraw
 from tests.catalogue import accept, release
+from tests.races import at_once
 from tests.registry.files import LORA, OTHER
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,22 +173,6 @@ def test_the_quota_counts_what_was_cancelled_while_it_was_promoted(
     assert used(ada) == SIZE
     sweep()
     assert (used(ada), list(storage.store().names())) == (0, [])
-
-
-def at_once(act: Callable[[int], object], *refusals: type[Exception]) -> int:
-    """Do something eight times at once; returns how often it was not refused."""
-
-    def one(number: int) -> bool:
-        try:
-            act(number)
-        except refusals:
-            return False
-        finally:
-            connection.close()
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        return sum(pool.map(one, range(8)))
 
 
 def test_the_quota_holds_when_many_announce_at_once(ada: User) -> None:
