@@ -75,7 +75,10 @@ class Tuner:
         look = LOOKS[plan.name]
         code = LatentCode.load(work / CODE_FILE)
         self.styled = code.encode(stack(look(image) for image in self.base.images()))
-        read_into(self.adapted, plan, adapter_file(work, plan.name))
+        path = adapter_file(work, plan.name)
+        read_into(self.adapted, plan, path)
+        # A file that was tuned before meets other pictures and strengths than the last time.
+        self.first_step = steps_of(path)[1]
         self._others = sorted(silent_triggers() - {plan.trigger})
         weights = self.adapted.weights()
         self.optimizer = torch.optim.AdamW(
@@ -97,16 +100,16 @@ class Tuner:
         self.run.advance(self.options.steps, self.step, label=self.plan.name, save_every=50)
         self.run.average.swap()
         path = adapter_file(self.work, self.plan.name)
-        steps, tuned = steps_of(path)
+        steps, _ = steps_of(path)
         # The weights that were read have the gain already.
         plan = replace(self.plan, gain=1.0)
-        write(path, self.adapted, plan, steps=steps, tuned=tuned + self.options.steps)
+        write(path, self.adapted, plan, steps=steps, tuned=self.first_step + self.options.steps)
         self.run.path.unlink()
         return path
 
     def step(self, step: int) -> float:
         """Take one step and return its loss."""
-        rng, options = StepRandom.of(SEED, step), self.options
+        rng, options = StepRandom.of(SEED, self.first_step + step), self.options
         rate = learning_rate(step, options.steps, peak=options.peak_rate, warmup=10, flat=0.3)
         set_rate(self.optimizer, rate)
         strength = 1.0 if rng.words.random() < 0.4 else rng.words.uniform(0.1, 1.0)
